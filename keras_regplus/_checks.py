@@ -1,0 +1,87 @@
+"""Checks of constructor arguments, with one form of error for the whole package.
+
+Every message has three parts: what was wrong with its value, what is allowed,
+what to do. `owner` is the class that is being constructed.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["boolean", "complain", "count", "finite_number", "one_of"]
+
+
+def complain(owner: str, name: str, rule: str, value: Any, advice: str) -> str:
+    """The text of a three-part error; `advice` is a sentence with its full stop."""
+    return f"{owner}: `{name}` must be {rule}, got {value!r}. {advice}"
+
+
+def finite_number(
+    owner: str,
+    name: str,
+    value: Any,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    advice: str,
+) -> float:
+    """Return `value` as a Python float, or raise if it is no number in the range."""
+    rule = "a finite number" + _range_text(minimum, maximum)
+    # bool is a number to Python, and never what a user of ours meant.
+    if isinstance(value, bool) or not isinstance(_unboxed(value), numbers.Real):
+        raise TypeError(complain(owner, name, rule, value, advice))
+    result = float(_unboxed(value))
+    if not math.isfinite(result) or _outside(result, minimum, maximum):
+        raise ValueError(complain(owner, name, rule, value, advice))
+    return result
+
+
+def count(owner: str, name: str, value: Any, *, minimum: int = 1, advice: str) -> int:
+    """Return `value` as a Python int, or raise if it is no whole number of at least `minimum`."""
+    rule = f"a whole number of at least {minimum}"
+    if isinstance(value, bool) or not isinstance(_unboxed(value), numbers.Real):
+        raise TypeError(complain(owner, name, rule, value, advice))
+    number = float(_unboxed(value))
+    if not math.isfinite(number) or number != int(number) or number < minimum:
+        raise ValueError(complain(owner, name, rule, value, advice))
+    return int(_unboxed(value))
+
+
+def one_of(owner: str, name: str, value: Any, allowed: Iterable[Any], *, advice: str) -> Any:
+    """Return `value`, or raise if it is none of the `allowed` ones."""
+    allowed = tuple(allowed)
+    if value not in allowed:
+        rule = "one of " + ", ".join(repr(item) for item in allowed)
+        raise ValueError(complain(owner, name, rule, value, advice))
+    return value
+
+
+def boolean(owner: str, name: str, value: Any, *, advice: str) -> bool:
+    """Return `value`, or raise if it is not True or False."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise TypeError(complain(owner, name, "True or False", value, advice))
+    return bool(value)
+
+
+def _unboxed(value: Any) -> Any:
+    """A NumPy scalar or 0-d array as the Python number in it."""
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    return value
+
+
+def _range_text(minimum: float | None, maximum: float | None) -> str:
+    if minimum is not None and maximum is not None:
+        return f" from {minimum:g} to {maximum:g}"
+    if minimum is not None:
+        return f" of at least {minimum:g}"
+    if maximum is not None:
+        return f" of at most {maximum:g}"
+    return ""
+
+
+def _outside(value: float, minimum: float | None, maximum: float | None) -> bool:
+    return (minimum is not None and value < minimum) or (maximum is not None and value > maximum)

@@ -1,0 +1,47 @@
+"""What the package says when something is wrong but a training must go on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+__all__ = ["RegPlusWarning", "warn"]
+
+
+class RegPlusWarning(UserWarning):
+    """Warned once per cause and model when something of ours cannot do its work.
+
+    Use it to silence the package, or to turn its warnings into errors, with
+    Python's own filters.
+
+    Example:
+        >>> import warnings
+        >>> from keras_regplus import RegPlusWarning
+        >>> warnings.filterwarnings("error", category=RegPlusWarning)
+        >>> warnings.filterwarnings("default", category=RegPlusWarning)
+    """
+
+
+# A user calls us through `fit`: the line to blame lies above Keras and the
+# backend, never inside them.
+_LIBRARIES = ("keras", "keras_regplus", "tensorflow", "jax", "torch", "contextlib", "threading")
+
+
+def warn(message: str) -> None:
+    """Issue a `RegPlusWarning` that points at the user's line."""
+    warnings.warn(message, RegPlusWarning, stacklevel=_user_level())
+
+
+def _user_level() -> int:
+    level, frame = 1, sys._getframe(1)
+    while frame is not None:
+        if not _is_library(frame.f_globals.get("__name__", "")):
+            return level
+        frame, level = frame.f_back, level + 1
+    return 2
+
+
+def _is_library(module: str) -> bool:
+    # The command line's own modules count as the user's: nobody stands above.
+    return module.split(".", 1)[0] in _LIBRARIES or module.startswith("importlib")

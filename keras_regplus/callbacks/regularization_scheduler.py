@@ -1,0 +1,186 @@
+"""The callback that makes schedules follow the training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_regplus import clock as clocks
+from keras_regplus._checks import boolean, complain
+from keras_regplus._warnings import warn
+from keras_regplus.loss_parts import LossParts
+from keras_regplus.scheduled import OnSchedule, factor_in
+
+_KEYS = ("data_loss", "penalty", "strength", "rate")
+
+
+class RegularizationScheduler(keras.callbacks.Callback):
+    """Makes everything scheduled in a model follow the training, and logs it.
+
+    Use it in every `fit` of a model with scheduled penalties or layers: without it
+    they stay at full strength. Its place in the list does not matter. It takes no
+    schedules itself: those belong to the regularizers and layers. In a training
+    loop of your own use `keras_regplus.at` instead.
+
+    In a model without anything scheduled it is useful for its logs: the loss
+    without the penalty is what to watch for overfitting.
+
+    | key | meaning |
+    | --- | --- |
+    | `data_loss`, `val_data_loss` | the loss without penalties, batch-weighted mean |
+    | `penalty`, `val_penalty` | what `model.losses` adds, so `loss = data_loss + penalty` |
+    | `strength/<path>` | base value x schedule x gain of a penalty, as validation saw it |
+    | `rate/<path>` | the same for a layer such as `ScheduledDropout` |
+    | `penalty/<path>` | the penalty of one weight at the epoch's end (`per_layer=True`) |
+
+    Each distinct strength is logged once, under the first path that has it. Other
+    callbacks see the keys wherever they stand in the list. Give `mode="min"` to a
+    Keras callback that monitors `val_data_loss`: its `"auto"` cannot know.
+
+    Args:
+        log: True for all keys, False for none, or a list of some of `"data_loss"`,
+            `"penalty"`, `"strength"` and `"rate"`. Defaults to True.
+        per_layer: Whether to log the penalty of each weight as well. Defaults to
+            False.
+
+    Raises:
+        TypeError: If `log` is neither a boolean nor a list of names, or `per_layer`
+            is no boolean.
+        ValueError: If `log` names an unknown key; when `fit` begins, if the model
+            has no optimizer, or Keras runs in NNX mode, where steps cannot be
+            followed.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> import keras_regplus as kr
+        >>> l2 = kr.regularizers.ScheduledL2(0.1, kr.schedules.LinearWarmup(4))
+        >>> model = keras.Sequential([keras.layers.Dense(1, kernel_regularizer=l2)])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(
+        ...     np.ones((8, 2)), np.ones((8, 1)), batch_size=4, epochs=3, verbose=0,
+        ...     callbacks=[kr.callbacks.RegularizationScheduler()],
+        ... )
+        >>> strength = next(v for k, v in history.history.items() if k.startswith("strength/"))
+        >>> [round(value, 6) for value in strength]
+        [0.05, 0.1, 0.1]
+    """
+
+    def __init__(self, log: Any = True, per_layer: bool = False):
+        super().__init__()
+        self.log = log
+        self.per_layer = boolean(
+            "RegularizationScheduler", "per_layer", per_layer, advice="Use True to log each weight."
+        )
+        self._keys = _checked_keys(log)
+        self._first_epoch = True
+        self._told: set[str] = set()
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._clock = clocks.attach(model)
+        self._parts = self._observed(model)
+        self._clock.tell_epoch_logs(self._extend)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._first_epoch = True
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._clock.begin_epoch(epoch, first=self._first_epoch)
+        self._first_epoch = False
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._clock.begin_validation()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Clocks belong to a model in this process; `set_model` finds the right one again.
+        return {k: v for k, v in self.__dict__.items() if k not in ("_clock", "_parts", "_model")}
+
+    def _observed(self, model: keras.Model) -> LossParts | None:
+        if not {"data_loss", "penalty"} & self._keys:
+            return None
+        # Names of Keras's that move must cost a key of a log, not a training.
+        try:
+            if self._clock.loss_parts is None:
+                self._clock.loss_parts = LossParts(model, self._clock)
+            self._clock.loss_parts.observe(model)
+        except Exception as error:
+            self._tell(f"`data_loss` and `penalty` are left out of the logs ({error!r}).")
+            return None
+        return self._clock.loss_parts
+
+    def _extend(self, logs: dict[str, Any], phase: str) -> None:
+        found = self._loss_keys(phase)
+        if phase == "train":
+            found |= self._strength_keys()
+            if self.per_layer:
+                found |= self._penalties_by_path()
+            self._warn_if_idle()
+        for key, value in found.items():
+            if key in logs:
+                self._tell(f"The key {key!r} is in the logs already and was kept as it is.")
+            else:
+                logs[key] = value
+
+    def _loss_keys(self, phase: str) -> dict[str, float]:
+        if self._parts is None:
+            return {}
+        means = {k: v for k, v in self._parts.read().items() if k in self._keys}
+        if phase == "train" and None in means.values():
+            missing = " and ".join(f"`{k}`" for k, v in means.items() if v is None)
+            self._tell(
+                f"{missing} is left out of the logs: the model has no compiled loss, or a "
+                "`train_step` of its own that does not call `compute_loss`. Schedules are "
+                "followed all the same."
+            )
+        return {k: float(v) for k, v in means.items() if v is not None}
+
+    def _strength_keys(self) -> dict[str, float]:
+        frame = self._clock.eager_frame()
+        found: dict[str, float] = {}
+        seen: list[Any] = []
+        for path, part in clocks.scheduled_parts(self.model):
+            kind = "rate" if isinstance(part, keras.layers.Layer) else "strength"
+            if kind not in self._keys or not isinstance(part, OnSchedule):
+                continue
+            for suffix, base in part._strengths().items():
+                identity = (type(part), suffix, base, part.schedule)
+                if identity not in seen:
+                    seen.append(identity)
+                    factor = ops.convert_to_numpy(factor_in(frame, part.schedule))
+                    found[f"{kind}/{path}{suffix}"] = base * float(factor)
+        return found
+
+    def _penalties_by_path(self) -> dict[str, float]:
+        return {
+            f"penalty/{weight.path}": float(ops.convert_to_numpy(weight.regularizer(weight)))
+            for weight in self.model.trainable_weights
+            if weight.regularizer is not None
+        }
+
+    def _warn_if_idle(self) -> None:
+        if not self._clock.used and not self.model.losses:
+            self._tell(
+                "Nothing scheduled was computed in this model's training step, and it has no "
+                "penalty. Pass a regularizer or layer of `keras_regplus` to the model, or take "
+                "`RegularizationScheduler` out of the callbacks."
+            )
+
+    def _tell(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            warn(f"RegularizationScheduler: {message}")
+
+
+def _checked_keys(log: Any) -> frozenset[str]:
+    if isinstance(log, bool):
+        return frozenset(_KEYS if log else ())
+    rule = f"True, False or a list of names out of {', '.join(map(repr, _KEYS))}"
+    if callable(log) or isinstance(log, str) or not hasattr(log, "__iter__"):
+        advice = "Schedules go to the regularizers and layers, as in `ScheduledL2(1e-3, schedule)`."
+        raise TypeError(complain("RegularizationScheduler", "log", rule, log, advice))
+    names = list(log)
+    if not set(names) <= set(_KEYS):
+        raise ValueError(complain("RegularizationScheduler", "log", rule, log, "Check the names."))
+    return frozenset(names)

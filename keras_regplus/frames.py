@@ -1,0 +1,168 @@
+"""What a scheduled object sees while a step is traced or run.
+
+A step that runs under a clock, or inside `at`, has a frame on a stack of its thread.
+Whatever is computed in that step finds step, epoch and gain there: nothing has to be
+discovered, registered or owned by a layer.
+
+Private names of Keras used here, tried with 3.15.1:
+`keras.src.backend.in_stateless_scope`, `keras.src.backend.common.symbolic_scope`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+from keras.src.backend import in_stateless_scope
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
+__all__ = [
+    "Frame",
+    "at",
+    "current_frame",
+    "in_symbolic_scope",
+    "is_tracing",
+    "on_top",
+    "running_model",
+]
+
+
+class Frame:
+    """What a scheduled object sees while a step is traced or run.
+
+    `read` returns the value of `"step"`, `"epoch"` or `"gain"`; `cached` computes
+    a thing once a step, however many weights ask for it.
+    """
+
+    def __init__(self, read: Callable[[str], Any], clock: Any = None):
+        self.read = read
+        self.clock = clock
+        self.record: Any = None  # what `loss_parts` observes in this step
+        self._cache: dict[Any, Any] = {}
+
+    def cached(self, key: Any, compute: Callable[[], Any]) -> Any:
+        backend = keras.backend.backend()
+        # A tracer must not leave the trace that made it, and XLA merges equal
+        # computations by itself; a TensorFlow tensor belongs to one graph.
+        if backend == "jax":
+            return compute()
+        if backend == "tensorflow":
+            import tensorflow as tf
+
+            key = (key, id(tf.compat.v1.get_default_graph()))
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return self._cache[key]
+
+
+class _Stack(threading.local):
+    """The frames of the steps that run in this thread, innermost last."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+
+
+_stack = _Stack()
+
+
+def current_frame() -> Frame | None:
+    """The frame of the step that is being traced or run in this thread."""
+    return _stack.frames[-1] if _stack.frames else None
+
+
+@contextlib.contextmanager
+def on_top(frame: Frame) -> Iterator[Frame]:
+    _stack.frames.append(frame)
+    try:
+        yield frame
+    finally:
+        _stack.frames.pop()
+
+
+@contextlib.contextmanager
+def at(*, step: Any = None, epoch: Any = None) -> Iterator[None]:
+    """Tell scheduled penalties and layers where a hand-written training loop is.
+
+    Use it inside the compiled step of a loop of your own, around whatever computes
+    the model and `model.losses`. `fit`, `evaluate` and `train_on_batch` need the
+    callback `RegularizationScheduler` instead. Enter it inside the function that is
+    compiled and pass the counter in as an argument: a number from outside would be
+    frozen into the compiled step.
+
+    Args:
+        step: Optimizer updates finished so far, a number or a traced scalar. Needed
+            where a schedule counts steps. Defaults to None.
+        epoch: Epochs finished so far, a number or a traced scalar. Needed where a
+            schedule counts epochs. Defaults to None.
+
+    Raises:
+        TypeError: If neither is given.
+        ValueError: If a number is negative, or, when a schedule asks, if the one
+            that it counts was not given.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> import keras_regplus as kr
+        >>> l2 = kr.regularizers.ScheduledL2(0.1, kr.schedules.LinearWarmup(10))
+        >>> with kr.at(step=5):
+        ...     penalty = l2(keras.ops.ones((3,)))
+        >>> round(float(penalty), 6)
+        0.15
+    """
+    given = {"step": step, "epoch": epoch}
+    if step is None and epoch is None:
+        raise TypeError(
+            "at: `step` must be a number or a traced scalar, got None. "
+            "Pass `step=`, `epoch=` or both."
+        )
+    for name, value in given.items():
+        if isinstance(value, (bool, str)) or (isinstance(value, (int, float)) and not value >= 0):
+            raise ValueError(
+                f"at: `{name}` must be a number of at least 0 or a traced scalar, got {value!r}. "
+                "Pass what the training has finished so far: 0 at the first step."
+            )
+
+    def read(name: str) -> Any:
+        if name == "gain":
+            return 1.0
+        if given[name] is None:
+            raise ValueError(
+                f"at: `{name}` must be given because a schedule counts it, got None. "
+                f"Use `keras_regplus.at({name}=...)` around the computation."
+            )
+        return given[name]
+
+    with on_top(Frame(read)):
+        yield
+
+
+def is_tracing() -> bool:
+    """Whether a step is being compiled, so that a Python number would be frozen into it."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.executing_eagerly()
+    return backend == "jax" and in_stateless_scope()
+
+
+def running_model() -> tuple[keras.Model | None, bool]:
+    """The model whose own step is on the Python stack, and whether that step trains."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_name
+        if name in ("train_step", "test_step"):
+            owner = frame.f_locals.get("self")
+            if isinstance(owner, keras.Model):
+                return owner, name == "train_step"
+        frame = frame.f_back  # type: ignore[assignment]
+    return None, False
+
+
+# torch.compile would trace into the walk, fail and tell the user so; this is the mark
+# that its own `disable` puts on a function, set without importing its compiler.
+running_model._torchdynamo_disable = True  # type: ignore[attr-defined]

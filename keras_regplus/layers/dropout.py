@@ -1,0 +1,131 @@
+"""Dropout whose rate follows a schedule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_regplus import schedules
+from keras_regplus._checks import complain, finite_number
+from keras_regplus.scheduled import OnSchedule
+
+
+@keras.saving.register_keras_serializable(package="keras_regplus")
+class ScheduledDropout(OnSchedule, keras.layers.Dropout):
+    """Dropout with a rate that follows a schedule inside the compiled step.
+
+    Use it to bring dropout in slowly, or to fade it out; prefer
+    `keras.layers.Dropout` for a constant rate. A change of rate never compiles
+    again. The callback `RegularizationScheduler` must be in the callbacks of `fit`.
+
+    At time t each value is set to 0 with probability `r = rate * schedule(t)`, the
+    others are multiplied by `1 / (1 - r)`, so the expectation is kept; `r = 1` gives
+    zeros. Outside training the inputs pass through unchanged. The mask is drawn in
+    float32, so small rates are kept in half precision. Without a schedule the layer
+    is Keras's own Dropout, to the bit.
+
+    Args:
+        rate: The base rate, from 0 to 1.
+        schedule: A schedule of `keras_regplus.schedules`, a Keras
+            `LearningRateSchedule` used as a factor, a config, or None for a constant
+            rate. A rate above 1 counts as 1. Defaults to None.
+        noise_shape: Shape of the mask, with None where the input's size is meant; a 1
+            drops whole slices together, as `(None, 1, None)` does for features
+            of a sequence `(batch, time, features)`. Defaults to None, the input's shape.
+        seed: An integer that makes the masks repeatable. Defaults to None.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: A float tensor of any shape.
+        training: Whether to drop anything. Defaults to False.
+
+    Raises:
+        TypeError: If `rate` is not a number, or `schedule` is no schedule.
+        ValueError: If `rate` lies outside 0 to 1, or `noise_shape` is no shape.
+
+    Example:
+        >>> import keras
+        >>> from keras_regplus import at, layers, schedules
+        >>> dropout = layers.ScheduledDropout(0.5, schedules.LinearWarmup(10))
+        >>> x = keras.ops.ones((2, 4))
+        >>> with at(step=0):
+        ...     y = dropout(x, training=True)
+        >>> float(keras.ops.sum(y))
+        8.0
+
+    References:
+        - Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
+          Overfitting", 2014.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        schedule: Any = None,
+        noise_shape: Any = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        rate = finite_number(
+            "ScheduledDropout",
+            "rate",
+            rate,
+            minimum=0,
+            maximum=1,
+            advice="Use the share of values to drop, such as 0.5.",
+        )
+        super().__init__(rate, noise_shape=_checked_noise_shape(noise_shape), seed=seed, **kwargs)
+        self.schedule = schedules.get(schedule)
+        if not hasattr(self, "seed_generator"):
+            # Keras makes none at rate 0, where a mask is never drawn.
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if self.schedule is None:
+            return super().call(inputs, training=training)
+        if not training:
+            return inputs
+        rate = ops.clip(ops.cast(self.rate * self._factor(), "float32"), 0.0, 1.0)
+        drawn = keras.random.uniform(self._mask_shape(inputs), seed=self.seed_generator)
+        # At rate 1 nothing is kept, and the divisor must not be 0.
+        scale = 1.0 / ops.maximum(1.0 - rate, keras.config.epsilon())
+        kept = inputs * ops.cast(scale, inputs.dtype)
+        return ops.where(drawn >= rate, kept, ops.zeros_like(kept))
+
+    def get_config(self) -> dict[str, Any]:
+        schedule = {"schedule": schedules.serialize(self.schedule)}
+        return {**super().get_config(), **schedule, **self._position_config()}
+
+    def _mask_shape(self, inputs: Any) -> tuple[Any, ...]:
+        sizes = ops.shape(inputs)
+        if self.noise_shape is None:
+            return sizes
+        return tuple(
+            size if wanted is None else wanted
+            for wanted, size in zip(self.noise_shape, sizes, strict=True)
+        )
+
+    def _strengths(self) -> dict[str, float]:
+        return {"": self.rate}
+
+
+def _checked_noise_shape(noise_shape: Any) -> tuple[int | None, ...] | None:
+    if noise_shape is None:
+        return None
+    sizes = tuple(noise_shape) if isinstance(noise_shape, (tuple, list)) else None
+    if sizes is None or not all(
+        size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0)
+        for size in sizes
+    ):
+        raise ValueError(
+            complain(
+                "ScheduledDropout",
+                "noise_shape",
+                "None or a tuple of positive whole numbers and None",
+                noise_shape,
+                "Use (None, 1, None) to drop whole features of a sequence.",
+            )
+        )
+    return sizes

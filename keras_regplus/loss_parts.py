@@ -1,0 +1,192 @@
+"""The loss without its penalties, and the penalties, accumulated in the compiled step.
+
+What Keras computes is observed, never changed: the compiled loss leaves a note of
+its value, and so does each penalty that Keras adds to it. Sums of both, weighted by
+the batch size as Keras weights its own loss, ride beside the clock; they are no
+metrics and no weights.
+
+Private names of Keras used here, tried with 3.15.1: `Trainer._compile_loss`,
+`Trainer._aggregate_additional_loss`,
+`keras.src.losses.loss.unscale_loss_for_distribution`.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_regplus import clock as clocks
+from keras_regplus import frames
+from keras_regplus._warnings import warn
+from keras_regplus.clock import Clock
+
+__all__ = ["LossParts"]
+
+
+class _Record:
+    """What one call of `compute_loss` was made of."""
+
+    def __init__(self) -> None:
+        self.data: Any = None
+        self.penalties: list[Any] = []
+
+
+class LossParts:
+    """`data_loss` and `penalty` of a model, summed over an epoch.
+
+    `read` gives their means; None for each that the model's own training step does
+    not let us see.
+    """
+
+    def __init__(self, model: keras.Model, clock: Clock):
+        self.clock = clock
+        self._broken = False
+        # Sums of [data loss, penalty, 1], each times the batch size, and what rounding
+        # took from them: plain float32 sums drift in long epochs.
+        self._sums = clocks.hidden_variable(
+            model,
+            "sums",
+            np.zeros((2, 3)),
+            "float32",
+            aggregation="sum",
+            synchronization="on_read",
+        )
+        self.has_data = self.has_penalty = False
+
+    def observe(self, model: keras.Model) -> None:
+        """Put the observers in place, where they are not yet."""
+
+        def compute_loss(original: Callable) -> Callable:
+            def run(x: Any = None, y: Any = None, y_pred: Any = None, *args: Any, **kw: Any) -> Any:
+                record = self._begin(model)
+                total = original(x, y, y_pred, *args, **kw)
+                if record is not None:
+                    self._end(model, record, total, x, y_pred)
+                return total
+
+            return run
+
+        def aggregate(original: Callable) -> Callable:
+            def run(loss: Any) -> Any:
+                value = original(loss)
+                record = _open_record()
+                if record is not None:
+                    record.penalties.append(value)
+                return value
+
+            return run
+
+        def reset_metrics(original: Callable) -> Callable:
+            def run() -> Any:
+                self._sums.assign(np.zeros((2, 3), "float32"))
+                return original()
+
+            return run
+
+        clocks.wrap(model, "compute_loss", compute_loss)
+        clocks.wrap(model, "_aggregate_additional_loss", aggregate)
+        clocks.wrap(model, "reset_metrics", reset_metrics)
+
+    def read(self) -> dict[str, float | None]:
+        """The batch-weighted means since the metrics were last reset."""
+        # Added up in float64: the two rows only make sense together.
+        sums, lost = ops.convert_to_numpy(self._sums).astype("float64")
+        data, penalty, count = sums - lost
+        if not count:
+            return {"data_loss": None, "penalty": None}
+        return {
+            "data_loss": data / count if self.has_data else None,
+            "penalty": penalty / count,
+        }
+
+    def _begin(self, model: keras.Model) -> _Record | None:
+        frame = frames.current_frame()
+        if frame is None or frame.clock is not self.clock or frames.in_symbolic_scope():
+            return None
+        _note_compiled_loss(model)
+        frame.record = _Record()
+        return frame.record
+
+    def _end(self, model: keras.Model, record: _Record, total: Any, x: Any, y_pred: Any) -> None:
+        frame = frames.current_frame()
+        if frame is not None:
+            frame.record = None
+        if self._broken:
+            return
+        # A training must not die of our bookkeeping, whatever a user's loss returns.
+        try:
+            data, penalty = _parts(model, record, total)
+            self.has_data = data is not None
+            self._add(0.0 if data is None else data, penalty, _batch_size(x, y_pred))
+        except Exception as error:
+            self._broken = True
+            warn(
+                "RegularizationScheduler leaves `data_loss` and `penalty` out of the logs: they "
+                f"could not be taken from this model's loss ({type(error).__name__}: {error}). "
+                "Training goes on; pass `log=False` to silence this."
+            )
+
+    def _add(self, data: Any, penalty: Any, size: Any) -> None:
+        size = ops.cast(size, "float32")
+        values = ops.stack([ops.cast(data, "float32"), ops.cast(penalty, "float32"), 1.0])
+        sums, lost = ops.unstack(ops.convert_to_tensor(self._sums), 2)
+        # Kahan's sum: the rounding error of each addition is carried to the next.
+        added = ops.stop_gradient(values) * size - lost
+        total = sums + added
+        self._sums.assign(ops.stack([total, (total - sums) - added]))
+
+
+def _open_record() -> _Record | None:
+    frame = frames.current_frame()
+    return None if frame is None else frame.record
+
+
+def _parts(model: keras.Model, record: _Record, total: Any) -> tuple[Any, Any]:
+    """Data loss (None where there is none) and penalty of one step."""
+    penalties = record.penalties
+    # A loss of the user's own may add anything: what is not a penalty is data.
+    if type(model).compute_loss is not keras.Model.compute_loss:
+        penalty = _sum(penalties or list(model.losses))
+        return _unscaled(total - penalty), _unscaled(penalty)
+    data = None if record.data is None else _unscaled(record.data)
+    return data, _unscaled(_sum(penalties))
+
+
+def _sum(values: list[Any]) -> Any:
+    total: Any = 0.0
+    for value in values:
+        total = total + ops.cast(ops.sum(value), "float32")
+    return ops.convert_to_tensor(total, dtype="float32")
+
+
+def _unscaled(value: Any) -> Any:
+    from keras.src.losses.loss import unscale_loss_for_distribution
+
+    return unscale_loss_for_distribution(value)
+
+
+def _batch_size(x: Any, y_pred: Any) -> Any:
+    """What Keras weights the loss of a batch with."""
+    leaves = [leaf for leaf in keras.tree.flatten((x, y_pred)) if leaf is not None]
+    return ops.shape(leaves[0])[0]
+
+
+def _note_compiled_loss(model: keras.Model) -> None:
+    """Have the compiled loss leave its value; a recompiled model has a new one."""
+    loss = model._compile_loss
+    if loss is not None and "call" not in vars(loss):
+        loss.call = types.MethodType(_noted_call, loss)
+
+
+# At module level, so that a copy or a pickle of the loss stays whole.
+def _noted_call(loss: Any, *args: Any, **kwargs: Any) -> Any:
+    value = type(loss).call(loss, *args, **kwargs)
+    record = _open_record()
+    if record is not None:
+        record.data = value
+    return value

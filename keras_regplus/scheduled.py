@@ -1,0 +1,137 @@
+"""What "scheduled" means, written once: base value x schedule(t) x gain, at the clock.
+
+Regularizers and layers inherit from `OnSchedule` and multiply their base value by
+`self._factor()`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from keras import ops
+
+from keras_regplus import frames
+from keras_regplus._warnings import warn
+from keras_regplus.clock import Clock, Position
+from keras_regplus.frames import Frame
+from keras_regplus.schedules import base as schedules
+
+__all__ = ["OnSchedule"]
+
+
+class OnSchedule:
+    """A part of a model whose strength or rate follows a schedule.
+
+    It remembers the clock that it last ran under, weakly, so that a read outside
+    any step (`model.losses`) and a save know where the training is.
+    """
+
+    # Class attributes, because Keras builds layers in ways that skip `__init__`.
+    _clock_ref: weakref.ref[Clock] | None = None
+    _position: Position | None = None
+
+    schedule: Any = None
+
+    def _factor(self) -> Any:
+        """`schedule(t) * gain` where the training is, a float or a float32 scalar tensor."""
+        frame = frames.current_frame()
+        if frame is None:
+            frame = self._frame_outside_steps()
+        elif frame.clock is not None:
+            frame.clock.used = True
+            self._bind_clock(frame.clock)
+        if frame is None:
+            return 1.0
+        return frame.cached(_CacheKey(self.schedule), lambda: factor_in(frame, self.schedule))
+
+    def _frame_outside_steps(self) -> Frame | None:
+        """What to go by where no step under a clock runs; None means full strength."""
+        if frames.in_symbolic_scope():
+            return None
+        model, training = frames.running_model()
+        clock = self._live_clock()
+        if model is None and clock is not None and not frames.is_tracing():
+            return clock.eager_frame()
+        if self.schedule is not None and (training or self._position is None):
+            _warn_no_clock(self, model)
+        if self._position is None:
+            return None
+        return Frame(self._position._asdict().__getitem__)
+
+    def _bind_clock(self, clock: Clock) -> None:
+        if self._clock_ref is None or self._clock_ref() is not clock:
+            object.__setattr__(self, "_clock_ref", weakref.ref(clock))
+
+    def _live_clock(self) -> Clock | None:
+        clock = self._clock_ref() if self._clock_ref is not None else None
+        return clock if clock is not None and clock.model is not None else None
+
+    def _position_config(self) -> dict[str, Any]:
+        """The `position` entry of `get_config`, empty before any training."""
+        clock = self._live_clock()
+        position = self._position if clock is None else clock.position()
+        return {} if position is None else {"position": position._asdict()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        config = dict(config)
+        position = config.pop("position", None)
+        if isinstance(config.get("schedule"), dict):
+            config["schedule"] = schedules.deserialize(config["schedule"])
+        part = cls(**config)
+        if position is not None:
+            object.__setattr__(part, "_position", _checked_position(position))
+        return part
+
+
+def factor_in(frame: Frame, schedule: Any) -> Any:
+    """`schedule(t) * gain` in a frame."""
+    gain = frame.read("gain")
+    if schedule is None:
+        return gain
+    unit = schedules.unit_of(schedule)
+    t = frame.read(unit) if unit is not None else 0
+    # An epoch is kept as float32; a learning-rate schedule of Keras takes any number.
+    return ops.cast(schedule(t), "float32") * gain
+
+
+class _CacheKey:
+    """A schedule as a dictionary key: equal schedules share one computation a step."""
+
+    def __init__(self, schedule: Any):
+        self.schedule = schedule
+
+    def __hash__(self) -> int:
+        return hash(type(self.schedule))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _CacheKey) and schedules.same(self.schedule, other.schedule)
+
+
+_warned: weakref.WeakSet = weakref.WeakSet()
+
+
+def _warn_no_clock(part: OnSchedule, model: Any) -> None:
+    cause = part if model is None else model
+    if cause in _warned:
+        return
+    _warned.add(cause)
+    where = f"the model {model.name!r}" if model is not None else f"a {type(part).__name__}"
+    strength = "full strength" if part._position is None else "the strength it was saved at"
+    warn(
+        f"Nothing tells {where} where the training is, so what is scheduled stays at {strength}. "
+        "Schedules need `keras_regplus.callbacks.RegularizationScheduler()` in the callbacks of "
+        "`fit`, or `keras_regplus.at(step=...)` in a training loop of your own."
+    )
+
+
+def _checked_position(position: Any) -> Position:
+    try:
+        step, epoch, gain = (position[name] for name in Position._fields)
+        return Position(int(step), int(epoch), float(gain))
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            "from_config: `position` must be a dictionary with the numbers `step`, `epoch` and "
+            f"`gain`, got {position!r}. Remove the entry to begin anew."
+        ) from None
