@@ -1,7 +1,71 @@
-"""Penalties that follow a schedule exactly, a diagnosis of overfitting, readable logs for Keras 3."""
+"""Penalties that follow a schedule exactly, a diagnosis of overfitting, readable logs for Keras 3.
+
+Importing it registers every class that can be saved, so import it before
+`keras.models.load_model`.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
+import keras
+
+from keras_regplus import callbacks, diagnosis, layers, regularizers, schedules
 from keras_regplus._warnings import RegPlusWarning
+from keras_regplus.frames import at
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "RegPlusWarning",
+    "__version__",
+    "at",
+    "callbacks",
+    "custom_objects",
+    "diagnosis",
+    "histograms",
+    "layers",
+    "plots",
+    "regularizers",
+    "schedules",
+    "testing",
+]
+
+# Rooms that training code rarely needs are imported when they are first asked for.
+_ON_USE = ("histograms", "plots", "testing")
+
+
+def custom_objects() -> dict[str, type]:
+    """Every class of the package that can be saved, under the name that files carry.
+
+    Use it for code that insists on `custom_objects=`; `import keras_regplus` alone
+    is enough for `keras.models.load_model`.
+
+    Returns:
+        A new dictionary of registered name to class.
+
+    Example:
+        >>> import keras_regplus
+        >>> keras_regplus.custom_objects()["keras_regplus>ScheduledL2"].__name__
+        'ScheduledL2'
+    """
+    found = {}
+    for room in (schedules, regularizers, layers):
+        for name in room.__all__:
+            cls = getattr(room, name)
+            registered = keras.saving.get_registered_name(cls)
+            # Abstract bases are not registered, and keep their plain name.
+            if isinstance(cls, type) and registered.startswith("keras_regplus>"):
+                found[registered] = cls
+    return found
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_USE:
+        return importlib.import_module(f"keras_regplus.{name}")
+    raise AttributeError(f"module 'keras_regplus' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

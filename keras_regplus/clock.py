@@ -210,7 +210,8 @@ def scheduled_parts(model: keras.Model) -> Iterator[tuple[str, Any]]:
     exact as the rest: a step's frame is what counts.
     """
     for layer in model._flatten_layers():
-        found = [(layer.path, layer), (f"{layer.path}/activity", layer.activity_regularizer)]
+        path = layer.path or layer.name
+        found = [(path, layer), (f"{path}/activity", layer.activity_regularizer)]
         for variable in layer._trainable_variables + layer._non_trainable_variables:
             found.append((variable.path, getattr(variable, "regularizer", None)))
         for path, part in found:

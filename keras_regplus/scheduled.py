@@ -79,7 +79,7 @@ class OnSchedule:
         position = config.pop("position", None)
         if isinstance(config.get("schedule"), dict):
             config["schedule"] = schedules.deserialize(config["schedule"])
-        part = cls(**config)
+        part = super().from_config(config)  # type: ignore[misc]
         if position is not None:
             object.__setattr__(part, "_position", _checked_position(position))
         return part

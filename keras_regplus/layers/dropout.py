@@ -76,11 +76,11 @@ class ScheduledDropout(OnSchedule, keras.layers.Dropout):
             maximum=1,
             advice="Use the share of values to drop, such as 0.5.",
         )
-        super().__init__(rate, noise_shape=_checked_noise_shape(noise_shape), seed=seed, **kwargs)
+        noise_shape = _checked_noise_shape(noise_shape)
+        # At rate 0 Keras makes no seed generator, and none can be added later.
+        super().__init__(rate or 1.0, noise_shape=noise_shape, seed=seed, **kwargs)
+        self.rate = rate
         self.schedule = schedules.get(schedule)
-        if not hasattr(self, "seed_generator"):
-            # Keras makes none at rate 0, where a mask is never drawn.
-            self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if self.schedule is None:
