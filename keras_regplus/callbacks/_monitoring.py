@@ -1,0 +1,88 @@
+"""What a callback that watches a metric must find out: its direction, its value, its twin."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from types import FrameType
+from typing import Any
+
+import keras
+
+_FALLING = re.compile(
+    r"\b(loss|error|mse|mae|mape|msle|rmse|crossentropy|entropy|hinge|divergence|perplexity"
+    r"|penalty|deviance)\b"
+)
+_RISING = re.compile(
+    r"\b(accuracy|acc|auc|precision|recall|f1|fbeta|iou|dice|r2|similarity|sensitivity"
+    r"|specificity)\b"
+)
+
+
+def direction_in(model: Any, name: str) -> str:
+    """`"min"` or `"max"`; `"unknown"` for a compiled metric that does not tell.
+
+    `"auto"` where no metric of the model has that name: only the logs can tell.
+    """
+    metrics = [metric for metric in _compiled_metrics(model) if _name_of(metric) == name]
+    for metric in metrics:
+        # Private, and the only place where Keras keeps it; its own callbacks read it so.
+        direction = getattr(metric, "_direction", None)
+        if direction in ("up", "down"):
+            return "max" if direction == "up" else "min"
+    by_name = direction_of_name(name)
+    return by_name if metrics or by_name != "unknown" else "auto"
+
+
+def direction_of_name(name: str) -> str:
+    """`"min"`, `"max"`, or `"unknown"` where the words of the name say nothing, or both."""
+    # An underscore is a letter to \b, and so is the number that Keras adds to a second metric.
+    words = re.sub(r"_\d*", " ", name.lower())
+    falls, rises = bool(_FALLING.search(words)), bool(_RISING.search(words))
+    if falls == rises:
+        return "unknown"
+    return "min" if falls else "max"
+
+
+def as_float(value: Any) -> float | None:
+    """A Python float of a number, an array of size 1 or a device tensor; None of all else."""
+    if isinstance(value, str):
+        return None
+    with contextlib.suppress(Exception):
+        return float(value.item() if hasattr(value, "item") else value)
+    return None
+
+
+def is_no_number(value: Any) -> bool:
+    """Whether something is there that `as_float` cannot read."""
+    return value is not None and as_float(value) is None
+
+
+def fit_validates() -> bool:
+    """Whether the `fit` that is running has validation data.
+
+    Keras tells callbacks nothing about it, and with `validation_freq` the first
+    validation values come late: only the arguments of `fit` itself can tell such
+    a training from one without validation.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and "validation_data" in frame.f_locals:
+            return frame.f_locals["validation_data"] is not None
+        frame = frame.f_back
+    return False
+
+
+def _compiled_metrics(model: Any) -> list[Any]:
+    """The metrics of the model: objects, and before they are built names and functions, too."""
+    metrics = list(getattr(model, "metrics", None) or [])
+    # Private: on TensorFlow nothing public names the metrics before the first step.
+    given = getattr(getattr(model, "_compile_metrics", None), "_user_metrics", None)
+    for container in metrics:
+        metrics = metrics + list(getattr(container, "metrics", None) or [])
+    return metrics + keras.tree.flatten(given)
+
+
+def _name_of(metric: Any) -> Any:
+    return getattr(metric, "name", None) or getattr(metric, "__name__", metric)

@@ -1,0 +1,175 @@
+"""What a pair of curves says: the criterion itself, with its constants."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from keras_regplus.diagnosis._curves import Curve, ratio, slope_of
+
+# Levels are means over this share of the epochs seen: single epochs are noise,
+# and a window fixed in epochs would be too long for short runs and too short for long ones.
+_WINDOW = 0.1
+# A rise below this share of the best level is too small to act on, however certain it is.
+_RISE = 0.02
+# Standard errors on top of it: about one chance in forty for each comparison. A stop
+# comes once in a training, and after as many comparisons as epochs: it takes twice that.
+_ERRORS, _STOP_ERRORS = 2.0, 4.0
+# How much training may be worse than at the best validation: it is noisy, too.
+_TRAIN_SLACK = 0.01
+# "Still improves" means by this share of the level ...
+_GAIN = 0.01
+# ... over this last share of the epochs.
+_RECENT = 0.3
+# Training has blown up when it lost all it gained and stands this much above its best.
+_BLOW_UP = 0.5
+# A turn needs three points; to call a curve flat or falling takes some more.
+_FEWEST, _ENOUGH = 3, 5
+
+_RECENTLY = f"over the last {100 * _RECENT:.0f} % of the epochs"
+
+
+def read(columns: np.ndarray, sign: float) -> dict[str, Any]:
+    """The fields of a `Diagnosis` that the points seen so far decide.
+
+    `columns` are epochs, training and validation values, of which less is better.
+    `sign` is -1 where the user's own curves are their negatives, and turns the
+    slopes back. `should_stop` says whether these points alone are enough to stop for.
+    """
+    epochs, train, val = columns
+    if len(val) < _FEWEST:
+        return {"verdict": "undecided", "reason": _too_few(len(val)), "should_stop": False}
+    reading = _Reading(epochs, train, val)
+    verdict = reading.verdict()
+    return {
+        "verdict": verdict,
+        "reason": reading.reason(verdict),
+        "onset_epoch": reading.onset() if verdict == "overfitting" else None,
+        "gap": reading.relative(reading.val.level - reading.train.level),
+        "train_slope": sign * reading.slope(train),
+        "val_slope": sign * reading.slope(val),
+        "noise": reading.relative(reading.val.noise),
+        "should_stop": verdict == "overfitting" and reading.is_firm(),
+        "score": reading.score(),
+    }
+
+
+class _Reading:
+    """The two curves, and what is compared on them."""
+
+    def __init__(self, epochs: np.ndarray, train: np.ndarray, val: np.ndarray) -> None:
+        width = math.ceil(_WINDOW * len(epochs))
+        self.epochs, self.width = epochs, width
+        self.train, self.val = Curve(train, width), Curve(val, width)
+        self.best = int(self.val.smooth.argmin())
+        self.scale = self.val.scale(self.best)
+        self.rise = self.val.level - float(self.val.smooth[self.best])
+        self.limit = self._limit(_ERRORS)
+        self.val_gain = self.val.recent_gain(_RECENT)
+        self.train_gain = self.train.recent_gain(_RECENT)
+
+    def verdict(self) -> str:
+        if self._blown_up():
+            return "diverging"
+        if self.rise > self.limit and not self._train_worse():
+            return "overfitting"
+        if len(self.epochs) < _ENOUGH:
+            return "undecided"
+        if self.val_gain > _GAIN:
+            return "healthy"
+        if self.train_gain > _GAIN:
+            return "stagnating"
+        return "plateau"
+
+    def is_firm(self) -> bool:
+        return self.rise > self._limit(_STOP_ERRORS)
+
+    def _limit(self, errors: float) -> float:
+        return _RISE * self.scale + errors * self.val.error
+
+    def _train_worse(self) -> bool:
+        worse = self.train.level - float(self.train.smooth[self.best])
+        slack = _TRAIN_SLACK * self.train.scale(self.best) + _ERRORS * self.train.error
+        return worse > slack
+
+    def _blown_up(self) -> bool:
+        error = _ERRORS * self.train.error
+        lost_all = self.train.level > float(self.train.smooth[0]) + error
+        rise, scale = self._train_rise()
+        return lost_all and rise > _BLOW_UP * scale + error
+
+    def _train_rise(self) -> tuple[float, float]:
+        """How far training stands above its own best, and the scale of that."""
+        best = int(self.train.smooth.argmin())
+        return self.train.level - float(self.train.smooth[best]), self.train.scale(best)
+
+    def onset(self) -> int:
+        """The epoch since which the rise has been above half of what is called overfitting."""
+        low = float(self.val.smooth[self.best]) + self.limit / 2
+        first = int(np.flatnonzero(self.val.smooth <= low)[-1]) + 1
+        # A window stands for the epochs around its middle.
+        return int(self.epochs[first + self.width // 2])
+
+    def score(self) -> float:
+        if self.rise <= 0 or self._blown_up():
+            return 0.0
+        share = min(self.rise / (2 * self.limit), 1.0) if self.limit else 1.0
+        return min(share, 0.5) if self._train_worse() else share
+
+    def slope(self, values: np.ndarray) -> float:
+        """Relative change per epoch over the recent points."""
+        recent = max(_FEWEST, math.ceil(_RECENT * len(values)))
+        return self.relative(slope_of(self.epochs[-recent:], values[-recent:]))
+
+    def relative(self, value: float) -> float:
+        return ratio(value, self.scale)
+
+    def reason(self, verdict: str) -> str:
+        return getattr(self, f"_why_{verdict}")()
+
+    def _why_undecided(self) -> str:
+        return _too_few(len(self.epochs))
+
+    def _why_overfitting(self) -> str:
+        epochs = int(self.epochs[-1]) - self.onset() + 1
+        return (
+            f"Validation has been getting worse for {epochs} epochs and is "
+            f"{self._risen()}, while training has not grown worse."
+        )
+
+    def _why_healthy(self) -> str:
+        return f"Validation improved by {_percent(self.val_gain)} {_RECENTLY}."
+
+    def _why_stagnating(self) -> str:
+        return (
+            f"Training improved by {_percent(self.train_gain)} {_RECENTLY}, "
+            f"validation by {_percent(self.val_gain)}; it is {self._risen()}."
+        )
+
+    def _why_plateau(self) -> str:
+        return (
+            f"Training improved by {_percent(self.train_gain)} and validation by "
+            f"{_percent(self.val_gain)} {_RECENTLY}; validation is {self._risen()}."
+        )
+
+    def _why_diverging(self) -> str:
+        worse = _percent(ratio(*self._train_rise()))
+        return f"Training is {worse} worse than its best, and worse than it began."
+
+    def _risen(self) -> str:
+        rise, limit = (
+            _percent(self.relative(self.rise)),
+            _percent(self.relative(self.limit)),
+        )
+        return f"{rise} worse than its best level (up to {limit} passes for noise)"
+
+
+def _too_few(points: int) -> str:
+    return f"Too little seen: {points} validated epochs, {_ENOUGH} are needed."
+
+
+def _percent(share: float) -> str:
+    percent = 100 * max(share, 0.0)
+    return f"{percent:.0f} %" if 10 <= percent < 1e6 else f"{percent:.2g} %"
