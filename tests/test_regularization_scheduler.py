@@ -16,7 +16,10 @@ from keras_regplus.schedules import LinearWarmup
 RNG = np.random.default_rng(0)
 # 50 rows in batches of 16: the last batch is uneven.
 X, Y = RNG.normal(size=(50, 4)).astype("float32"), RNG.normal(size=(50, 2)).astype("float32")
-X_VAL, Y_VAL = RNG.normal(size=(21, 4)).astype("float32"), RNG.normal(size=(21, 2)).astype("float32")
+X_VAL, Y_VAL = (
+    RNG.normal(size=(21, 4)).astype("float32"),
+    RNG.normal(size=(21, 2)).astype("float32"),
+)
 
 
 def network(*regularizers):
@@ -25,7 +28,9 @@ def network(*regularizers):
 
 
 def compiled(model, loss=None, optimizer=None, **arguments):
-    model.compile(optimizer or keras.optimizers.SGD(0.0), loss or keras.losses.MeanSquaredError(), **arguments)
+    model.compile(
+        optimizer or keras.optimizers.SGD(0.0), loss or keras.losses.MeanSquaredError(), **arguments
+    )
     return model
 
 
@@ -53,9 +58,13 @@ def squares(model, layer=0):
     return float((ops.convert_to_numpy(model.layers[layer].kernel).astype("float64") ** 2).sum())
 
 
-@pytest.mark.parametrize(
-    "compile_arguments", [{}, {"run_eagerly": True}, {"jit_compile": True}], ids=str
+# torch.compile takes half a minute for the smallest model, with plain Keras too.
+COMPILED = pytest.param(
+    {"jit_compile": True}, marks=[pytest.mark.grid] if keras.backend.backend() == "torch" else []
 )
+
+
+@pytest.mark.parametrize("compile_arguments", [{}, COMPILED, {"run_eagerly": True}], ids=str)
 def test_data_loss_and_penalty_are_the_true_ones(compile_arguments):
     model = compiled(network(ScheduledL2(0.1, LinearWarmup(6))), **compile_arguments)
     history = fit(model)
@@ -81,9 +90,13 @@ def test_data_loss_is_right_where_the_penalty_dominates_it():
 def test_a_long_epoch_does_not_drift():
     x, y = np.tile(X[:1], (3000, 1)), np.tile(Y[:1], (3000, 1))
     model = compiled(network(ScheduledL2(0.1)))
-    history = model.fit(x, y, batch_size=1, verbose=0, callbacks=[RegularizationScheduler()]).history
+    history = model.fit(
+        x, y, batch_size=1, verbose=0, callbacks=[RegularizationScheduler()]
+    ).history
     assert history["penalty"][0] == pytest.approx(0.1 * squares(model), rel=3e-7)
-    assert history["data_loss"][0] == pytest.approx(mean_squared_error(model, x[:1], y[:1]), rel=1e-6)
+    assert history["data_loss"][0] == pytest.approx(
+        mean_squared_error(model, x[:1], y[:1]), rel=1e-6
+    )
 
 
 def test_several_outputs_with_weights_and_an_add_loss():
@@ -125,7 +138,9 @@ def test_strengths_and_rates_are_logged_once_each_as_validation_saw_them():
         )
     )
     history = fit(model)
-    found = {k: v for k, v in history.items() if k.startswith(("strength/", "rate/", "val_strength"))}
+    found = {
+        k: v for k, v in history.items() if k.startswith(("strength/", "rate/", "val_strength"))
+    }
     assert found == {
         "strength/net/one/kernel": pytest.approx([0.05, 0.1]),
         "rate/drop": pytest.approx([0.125, 0.25]),
@@ -162,10 +177,18 @@ def test_each_key_can_be_switched_off(log, keys):
 def test_other_callbacks_see_the_keys_wherever_they_stand(ours_first):
     others = [
         keras.callbacks.EarlyStopping("val_data_loss", mode="min", patience=1),
-        keras.callbacks.ModelCheckpoint("unused.keras", "val_penalty", mode="max", initial_value_threshold=1e9, save_best_only=True),
+        keras.callbacks.ModelCheckpoint(
+            "unused.keras",
+            "val_penalty",
+            mode="max",
+            initial_value_threshold=1e9,
+            save_best_only=True,
+        ),
     ]
     ours = [RegularizationScheduler()]
-    history = fit(compiled(network(ScheduledL2(0.1))), ours + others if ours_first else others + ours, 4)
+    history = fit(
+        compiled(network(ScheduledL2(0.1))), ours + others if ours_first else others + ours, 4
+    )
     assert len(history["loss"]) == 2
 
 
@@ -209,7 +232,9 @@ BypassesComputeLoss.train_step = BypassesComputeLoss.test_step = _own_step
 
 def test_a_train_step_that_bypasses_compute_loss_gets_no_key_and_one_warning():
     with pytest.warns(RegPlusWarning) as caught:
-        history = fit(compiled(BypassesComputeLoss()), [RegularizationScheduler(log=["data_loss", "penalty"])])
+        history = fit(
+            compiled(BypassesComputeLoss()), [RegularizationScheduler(log=["data_loss", "penalty"])]
+        )
     ours = [w for w in caught if issubclass(w.category, RegPlusWarning)]
     assert any("left out of the logs" in str(w.message) for w in ours)
     assert len(ours) == len({str(w.message) for w in ours})
@@ -217,7 +242,9 @@ def test_a_train_step_that_bypasses_compute_loss_gets_no_key_and_one_warning():
 
 
 def test_a_key_that_is_there_already_is_kept_with_one_warning():
-    model = compiled(network(ScheduledL2(0.1)), metrics=[keras.metrics.MeanSquaredError(name="penalty")])
+    model = compiled(
+        network(ScheduledL2(0.1)), metrics=[keras.metrics.MeanSquaredError(name="penalty")]
+    )
     with pytest.warns(RegPlusWarning, match="'penalty' is in the logs already") as caught:
         history = fit(model)
     assert sum(issubclass(w.category, RegPlusWarning) for w in caught) == 1

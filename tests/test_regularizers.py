@@ -94,7 +94,9 @@ def gradient(function, w):
 
 def test_gradients_are_right_also_at_zero():
     with at(step=2):
-        np.testing.assert_allclose(gradient(ScheduledL1(0.1, HALF), W), 0.05 * np.sign(W), rtol=1e-6)
+        np.testing.assert_allclose(
+            gradient(ScheduledL1(0.1, HALF), W), 0.05 * np.sign(W), rtol=1e-6
+        )
         np.testing.assert_allclose(gradient(ScheduledL2(0.1, HALF), W), 0.1 * W, rtol=1e-6)
 
 

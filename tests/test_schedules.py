@@ -46,7 +46,13 @@ def test_a_schedule_is_a_value(schedule):
 
 
 def test_different_schedules_differ():
-    different = [LinearWarmup(4), LinearWarmup(5), LinearWarmup(4, "epoch"), Constant(), Constant(0.5)]
+    different = [
+        LinearWarmup(4),
+        LinearWarmup(5),
+        LinearWarmup(4, "epoch"),
+        Constant(),
+        Constant(0.5),
+    ]
     assert len(set(different)) == len(different)
 
 
