@@ -300,7 +300,7 @@ class OverfittingDetector(keras.callbacks.Callback):
         )
 
     def _say(self, level: int, text: str) -> None:
-        if self.verbose >= level and is_chief():
+        if self.verbose >= level and is_chief(self.model):
             # The newline comes first: a progress bar or a row of dots may be open.
             with contextlib.suppress(OSError, ValueError):
                 print(f"\n{_OWNER}: {text}", flush=True)
