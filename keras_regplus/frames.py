@@ -53,7 +53,7 @@ class Frame:
         if backend == "tensorflow":
             import tensorflow as tf
 
-            key = (key, id(tf.compat.v1.get_default_graph()))
+            key = (key, tf.compat.v1.get_default_graph())
         if key not in self._cache:
             self._cache[key] = compute()
         return self._cache[key]

@@ -43,7 +43,7 @@ class OnSchedule:
             self._bind_clock(frame.clock)
         if frame is None:
             return 1.0
-        return frame.cached(_CacheKey(self.schedule), lambda: factor_in(frame, self.schedule))
+        return frame.cached(self.schedule, lambda: factor_in(frame, self.schedule))
 
     def _frame_outside_steps(self) -> Frame | None:
         """What to go by where no step under a clock runs; None means full strength."""
@@ -94,19 +94,6 @@ def factor_in(frame: Frame, schedule: Any) -> Any:
     t = frame.read(unit) if unit is not None else 0
     # An epoch is kept as float32; a learning-rate schedule of Keras takes any number.
     return ops.cast(schedule(t), "float32") * gain
-
-
-class _CacheKey:
-    """A schedule as a dictionary key: equal schedules share one computation a step."""
-
-    def __init__(self, schedule: Any):
-        self.schedule = schedule
-
-    def __hash__(self) -> int:
-        return hash(type(self.schedule))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _CacheKey) and schedules.same(self.schedule, other.schedule)
 
 
 _warned: weakref.WeakSet = weakref.WeakSet()

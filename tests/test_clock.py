@@ -672,7 +672,7 @@ def test_at_refuses_bad_numbers(bad):
 
 
 def test_at_needs_a_number():
-    with pytest.raises(TypeError, match="^at: `step` must be"), kr.at():
+    with pytest.raises(TypeError, match=r"^at: `step` must be"), kr.at():
         pass
 
 

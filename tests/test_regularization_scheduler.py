@@ -270,6 +270,13 @@ def test_evaluate_and_train_on_batch_return_what_they_did():
     assert np.ndim(model.train_on_batch(X, Y)) == 0
 
 
+def test_evaluate_with_the_callback_in_its_own_list_returns_what_it_did():
+    model, scheduler = compiled(network(ScheduledL2(0.1))), RegularizationScheduler()
+    fit(model, [scheduler])
+    found = model.evaluate(X, Y, verbose=0, return_dict=True, callbacks=[scheduler])
+    assert set(found) == {"loss"}
+
+
 def test_an_evaluation_inside_a_callback_gets_no_keys_and_moves_no_epoch():
     seen = []
 

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_regplus import clock as clocks
+from keras_regplus import schedules
 from keras_regplus._checks import boolean, complain
 from keras_regplus._warnings import warn
 from keras_regplus.loss_parts import LossParts
@@ -90,6 +91,9 @@ class RegularizationScheduler(keras.callbacks.Callback):
         self._clock.begin_epoch(epoch, first=self._first_epoch)
         self._first_epoch = False
 
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._clock.forget_epoch()
+
     def on_test_begin(self, logs: Any = None) -> None:
         self._clock.begin_validation()
 
@@ -145,7 +149,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
             if kind not in self._keys or not isinstance(part, OnSchedule):
                 continue
             for suffix, base in part._strengths().items():
-                identity = (type(part), suffix, base, part.schedule)
+                identity = (type(part), suffix, base, schedules.serialize(part.schedule))
                 if identity not in seen:
                     seen.append(identity)
                     factor = ops.convert_to_numpy(factor_in(frame, part.schedule))

@@ -10,6 +10,7 @@ from keras import ops
 from keras_regplus import schedules
 from keras_regplus._checks import complain, finite_number
 from keras_regplus.scheduled import OnSchedule
+from keras_regplus.schedules.base import checked_schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
@@ -80,7 +81,7 @@ class ScheduledDropout(OnSchedule, keras.layers.Dropout):
         # At rate 0 Keras makes no seed generator, and none can be added later.
         super().__init__(rate or 1.0, noise_shape=noise_shape, seed=seed, **kwargs)
         self.rate = rate
-        self.schedule = schedules.get(schedule)
+        self.schedule = checked_schedule("ScheduledDropout", schedule)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if self.schedule is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -65,11 +66,16 @@ class Schedule:
         """The schedule that `get_config` described."""
         return cls(**config)
 
+    @functools.cached_property
+    def _key(self) -> str:
+        """What equality goes by; kept, because every weight asks for it at every eager step."""
+        return json.dumps(self.get_config(), sort_keys=True)
+
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and _key(self) == _key(other)
+        return isinstance(other, Schedule) and type(other) is type(self) and other._key == self._key
 
     def __hash__(self) -> int:
-        return hash((type(self), _key(self)))
+        return hash((type(self), self._key))
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
@@ -172,13 +178,18 @@ def get(identifier: Any) -> Any:
         >>> schedules.get(cosine) is cosine
         True
     """
-    if identifier is None or is_schedule(identifier):
-        return identifier
-    if isinstance(identifier, dict):
-        return deserialize(identifier)
+    return checked_schedule("get", identifier)
+
+
+def checked_schedule(owner: str, schedule: Any) -> Any:
+    """What `get` gives for the argument `schedule` of `owner`."""
+    if schedule is None or is_schedule(schedule):
+        return schedule
+    if isinstance(schedule, dict):
+        return deserialize(schedule)
     raise TypeError(
-        "get: `schedule` must be None, a schedule of `keras_regplus.schedules`, a Keras "
-        f"`LearningRateSchedule` or the config of one, got {identifier!r}. "
+        f"{owner}: `schedule` must be None, a schedule of `keras_regplus.schedules`, a Keras "
+        f"`LearningRateSchedule` or the config of one, got {schedule!r}. "
         "Use for example `schedules.LinearWarmup(1000)`, or subclass `schedules.Schedule`."
     )
 
@@ -191,14 +202,3 @@ def is_schedule(value: Any) -> bool:
 def unit_of(schedule: Any) -> str | None:
     """What `schedule` counts; Keras's learning-rate schedules count steps."""
     return getattr(schedule, "unit", "step")
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two schedules are equal, Keras's own (which compare by identity) included."""
-    return one is other or (type(one) is type(other) and _key(one) == _key(other))
-
-
-def _key(schedule: Any) -> str:
-    return json.dumps(
-        serialize(schedule) if schedule is None else schedule.get_config(), sort_keys=True
-    )

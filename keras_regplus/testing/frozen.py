@@ -20,6 +20,15 @@ class FrozenFit:
         loss: The loss of every step, one after another over all epochs, in float64.
         val_loss: The validation loss of every epoch; empty without validation.
         history: The dictionary of `keras.callbacks.History`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_regplus import testing
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.SGD(0.0), "mse")
+        >>> run = testing.frozen_fit(model, np.ones((4, 2)), batch_size=2)
+        >>> [round(loss, 6) for loss in run.loss], sorted(run.history)
+        ([0.0, 0.0], ['loss'])
     """
 
     loss: list[float] = field(default_factory=list)
@@ -86,7 +95,9 @@ def frozen_fit(
         **fit_arguments,
     )
     result.history = history.history
-    if not all(np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)):
+    if not all(
+        np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)
+    ):
         raise ValueError(
             "frozen_fit: `model` must keep its weights, got others after the fit. "
             "Compile it with learning rate 0 and without weight decay."
