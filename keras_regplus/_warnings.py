@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from types import FrameType
 
 __all__ = ["RegPlusWarning", "warn"]
 
@@ -33,7 +34,8 @@ def warn(message: str) -> None:
 
 
 def _user_level() -> int:
-    level, frame = 1, sys._getframe(1)
+    level = 1
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if not _is_library(frame.f_globals.get("__name__", "")):
             return level

@@ -305,17 +305,12 @@ def _wrap_steps(model: keras.Model, clock: Clock) -> None:
 
 
 def _stepping(original: Callable, clock: Clock, training: bool) -> Callable:
-    if _on_jax():
+    def frame(arguments: tuple[Any, ...]) -> Frame:
+        return clock.jax_frame(arguments[0], training) if _on_jax() else clock.frame()
 
-        def run(state: Any, *args: Any, **kwargs: Any) -> Any:
-            with on_top(clock.jax_frame(state, training)):
-                return original(state, *args, **kwargs)
-
-    else:
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            with on_top(clock.frame()):
-                return original(*args, **kwargs)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with on_top(frame(args)):
+            return original(*args, **kwargs)
 
     return run
 

@@ -14,6 +14,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import keras
@@ -152,14 +153,14 @@ def is_tracing() -> bool:
 
 def running_model() -> tuple[keras.Model | None, bool]:
     """The model whose own step is on the Python stack, and whether that step trains."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_name
         if name in ("train_step", "test_step"):
             owner = frame.f_locals.get("self")
             if isinstance(owner, keras.Model):
                 return owner, name == "train_step"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None, False
 
 

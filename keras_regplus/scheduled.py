@@ -45,6 +45,10 @@ class OnSchedule:
             return 1.0
         return frame.cached(self.schedule, lambda: factor_in(frame, self.schedule))
 
+    def _strengths(self) -> dict[str, float]:
+        """Base values by the suffix that a log gives them."""
+        raise NotImplementedError
+
     def _frame_outside_steps(self) -> Frame | None:
         """What to go by where no step under a clock runs; None means full strength."""
         if frames.in_symbolic_scope():

@@ -79,6 +79,14 @@ def test_without_a_schedule_it_is_keras_dropout_to_the_bit(rate):
     np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(plain))
 
 
+def test_without_a_schedule_a_fit_is_silent_and_logs_no_rate():
+    x = np.ones((100, N // 100), "float32")
+    history = dropout_model(0.5, None).fit(
+        x, x, batch_size=100, verbose=0, callbacks=[RegularizationScheduler()]
+    )
+    assert not [key for key in history.history if key.startswith("rate/")]
+
+
 def test_one_seed_one_sequence_of_masks():
     one, two = (ScheduledDropout(0.5, WARMUP, seed=11) for _ in range(2))
     first, second = dropped(one, 10, n=1000), dropped(one, 10, n=1000)

@@ -164,7 +164,8 @@ class RegularizationScheduler(keras.callbacks.Callback):
         }
 
     def _warn_if_idle(self) -> None:
-        if not self._clock.used and not self.model.losses:
+        scheduled = self._clock.used or any(clocks.scheduled_parts(self.model))
+        if not scheduled and not self.model.losses:
             self._tell(
                 "Nothing scheduled was computed in this model's training step, and it has no "
                 "penalty. Pass a regularizer or layer of `keras_regplus` to the model, or take "

@@ -25,7 +25,7 @@ class ScheduledDropout(OnSchedule, keras.layers.Dropout):
     others are multiplied by `1 / (1 - r)`, so the expectation is kept; `r = 1` gives
     zeros. Outside training the inputs pass through unchanged. The mask is drawn in
     float32, so small rates are kept in half precision. Without a schedule the layer
-    is Keras's own Dropout, to the bit.
+    is Keras's own Dropout, to the bit, and nothing changes its rate.
 
     Args:
         rate: The base rate, from 0 to 1.
@@ -109,7 +109,7 @@ class ScheduledDropout(OnSchedule, keras.layers.Dropout):
         )
 
     def _strengths(self) -> dict[str, float]:
-        return {"": self.rate}
+        return {} if self.schedule is None else {"": self.rate}
 
 
 def _checked_noise_shape(noise_shape: Any) -> tuple[int | None, ...] | None:

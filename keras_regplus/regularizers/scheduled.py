@@ -24,15 +24,11 @@ class _ScheduledRegularizer(OnSchedule, keras.regularizers.Regularizer):
         """The constructor's arguments as plain JSON values."""
         raise NotImplementedError
 
-    def _strengths(self) -> dict[str, float]:
-        """Base values by the name that a log gives them."""
-        raise NotImplementedError
-
     def get_config(self) -> dict[str, Any]:
         return {**self._arguments(), **self._position_config()}
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._arguments() == other._arguments()  # type: ignore[attr-defined]
+        return type(other) is type(self) and self._arguments() == other._arguments()
 
     def __hash__(self) -> int:
         return hash((type(self), json.dumps(self._arguments(), sort_keys=True)))
