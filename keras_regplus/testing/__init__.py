@@ -1,0 +1,20 @@
+"""Checks for our own tests and for parts of your own; no test framework is needed."""
+
+from __future__ import annotations
+
+from keras_regplus.testing.contract import (
+    check_callback,
+    check_layer,
+    check_regularizer,
+    check_schedule,
+)
+from keras_regplus.testing.frozen import FrozenFit, frozen_fit
+
+__all__ = [
+    "FrozenFit",
+    "check_callback",
+    "check_layer",
+    "check_regularizer",
+    "check_schedule",
+    "frozen_fit",
+]

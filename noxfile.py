@@ -1,0 +1,136 @@
+"""What is checked, described once: people and `.ci/run` call the same sessions.
+
+`nox` runs all of it, `nox --list` names the sessions, `nox -s "tests(jax)"` runs one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.options.error_on_missing_interpreters = True
+
+ROOT = Path(__file__).parent
+BACKENDS = ["tensorflow", "jax", "torch"]
+
+# What the tests read beside the package.
+BESIDE_THE_PACKAGE = [
+    "tests",
+    "docs",
+    "examples",
+    "benchmarks",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and formatting."""
+    install(session, "ruff>=0.12")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types of the package, with Keras untyped."""
+    install(session, "mypy>=1.15", "numpy>=1.26", "rich>=13")
+    session.run("mypy", "--cache-dir", session.create_tmp())
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The wheel and the sdist hold what they should."""
+    wheel = build(session)
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    session.log("\n".join(["wheel:", *names]))
+    tops = {name.split("/")[0] for name in names}
+    expected = {"keras_regplus", f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
+    if tops != expected:
+        session.error(f"The wheel must hold {expected} and nothing else, got {tops}.")
+    if "keras_regplus/py.typed" not in names:
+        session.error("The wheel must hold keras_regplus/py.typed.")
+    with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as archive:
+        session.log("\n".join(["sdist:", *archive.getnames()]))
+
+
+@nox.session
+@nox.parametrize("backend", BACKENDS, ids=BACKENDS)
+def tests(session: nox.Session, backend: str) -> None:
+    """The suite on one backend, against the installed wheel, away from the checkout.
+
+    Arguments after `--` go to pytest: `-m grid` for the wide grid alone.
+    """
+    wheel = build(session)
+    if backend == "torch":
+        # This version has a build for the CPU alone; a newer one may bring gigabytes of CUDA.
+        install(session, "torch==2.13.0")
+    install(session, f"{wheel}[suite,{backend}]")
+    if backend == "jax":
+        session.run("python", "-c", NO_TENSORFLOW)
+    away = Path(session.create_tmp()) / "away"
+    copy_tests(away)
+    session.chdir(away)
+    session.run("python", "-c", NOT_FROM_THE_CHECKOUT, str(ROOT))
+    session.run("python", "-m", "pytest", *session.posargs, env={"KERAS_BACKEND": backend})
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The demo as a new user runs it, with few epochs."""
+    install(session, ".[demo]")
+    output = Path(session.create_tmp()) / "demo"
+    arguments = session.posargs or ["--epochs", "3"]
+    session.run("python", "-m", "keras_regplus", "demo", "--output", str(output), *arguments)
+    if not list(output.rglob("*.png")):
+        session.error("The demo must leave a picture.")
+
+
+NO_TENSORFLOW = """
+import importlib.util
+assert importlib.util.find_spec("tensorflow") is None, "TensorFlow must not be installed here"
+"""
+NOT_FROM_THE_CHECKOUT = """
+import importlib.util, sys
+found = importlib.util.find_spec("keras_regplus").origin
+assert not found.startswith(sys.argv[1] + "/keras_regplus"), found
+print("testing", found)
+"""
+
+
+def install(session: nox.Session, *arguments: str) -> None:
+    """Install packages; a download that fails once is tried again."""
+    try:
+        session.install(*arguments)
+    except nox.command.CommandFailed:
+        session.warn("Installing failed; trying once more.")
+        session.install(*arguments)
+
+
+def build(session: nox.Session) -> Path:
+    """Wheel and sdist in a folder of the session."""
+    install(session, "build>=1.2", "hatchling>=1.27")
+    folder = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(folder), silent=True)
+    return next(folder.glob("*.whl"))
+
+
+def copy_tests(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in BESIDE_THE_PACKAGE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name)
+        elif source.exists():
+            shutil.copy(source, folder / name)

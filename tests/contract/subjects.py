@@ -1,0 +1,172 @@
+"""The contract table: one row per public class, with constructor calls and bad values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from keras_regplus import callbacks, diagnosis, histograms, layers, plots, regularizers, schedules
+from keras_regplus.testing import FrozenFit
+
+NAN, INF = float("nan"), float("inf")
+
+
+def formula(x: Any) -> Any:
+    return x
+
+
+STRENGTHS = [-0.1, NAN, INF, "0.1", None, True, [0.1]]
+COUNTS = [0, -1, 1.5, NAN, INF, "ten", None, True]
+SWITCHES = ["yes", 2, None]
+UNITS = ["steps", "batch", None, 1]
+SCHEDULES = [0.5, "linear", formula, keras.regularizers.L2(0.1), schedules.LinearWarmup]
+
+WARM = schedules.LinearWarmup(4)
+WARM_EPOCHS = schedules.LinearWarmup(2, "epoch")
+COSINE = keras.optimizers.schedules.CosineDecay(1.0, decay_steps=10)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One public class; `exempt` gives the reason for each argument without bad values."""
+
+    cls: type
+    kind: str
+    calls: Sequence[Mapping[str, Any]] = ()
+    bad: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    exempt: Mapping[str, str] = field(default_factory=dict)
+
+
+SUBJECTS = [
+    Subject(
+        schedules.Constant,
+        "schedule",
+        calls=[{}, {"value": 0.5}],
+        bad={"value": STRENGTHS},
+    ),
+    Subject(
+        schedules.LinearWarmup,
+        "schedule",
+        calls=[{"duration": 10}, {"duration": 3, "unit": "epoch"}],
+        bad={"duration": COUNTS, "unit": UNITS},
+    ),
+    Subject(
+        regularizers.Scheduled,
+        "regularizer",
+        calls=[
+            {"regularizer": keras.regularizers.L1(0.1), "schedule": WARM},
+            {"regularizer": "l2", "schedule": COSINE},
+            {"regularizer": regularizers.ScheduledL2(0.1, WARM), "schedule": WARM_EPOCHS},
+        ],
+        bad={
+            "regularizer": [None, 5, formula, keras.regularizers.L2, WARM],
+            "schedule": SCHEDULES,
+        },
+    ),
+    Subject(
+        regularizers.ScheduledL1,
+        "regularizer",
+        calls=[{}, {"l1": 0.1, "schedule": WARM}],
+        bad={"l1": STRENGTHS, "schedule": SCHEDULES},
+    ),
+    Subject(
+        regularizers.ScheduledL2,
+        "regularizer",
+        calls=[{}, {"l2": 0.1, "schedule": WARM_EPOCHS}, {"l2": 0.1, "schedule": COSINE}],
+        bad={"l2": STRENGTHS, "schedule": SCHEDULES},
+    ),
+    Subject(
+        regularizers.ScheduledL1L2,
+        "regularizer",
+        calls=[{"l1": 0.1}, {"l1": 0.1, "l2": 0.2, "schedule": WARM}],
+        bad={"l1": STRENGTHS, "l2": STRENGTHS, "schedule": SCHEDULES},
+    ),
+    Subject(
+        regularizers.WarmupL1L2,
+        "regularizer",
+        calls=[{"l2": 0.1}, {"l1": 0.1, "l2": 0.2, "warmup": 3, "unit": "epoch"}],
+        bad={"l1": STRENGTHS, "l2": STRENGTHS, "warmup": COUNTS, "unit": UNITS},
+    ),
+    Subject(
+        layers.ScheduledDropout,
+        "layer",
+        calls=[
+            {"rate": 0.5},
+            {"rate": 0.5, "schedule": WARM, "noise_shape": (None, 1), "seed": 3},
+            {"rate": 0.0, "schedule": WARM_EPOCHS},
+            {"rate": 0.2, "schedule": COSINE, "name": "drop"},
+        ],
+        bad={
+            "rate": [*STRENGTHS, 1.1],
+            "schedule": SCHEDULES,
+            "noise_shape": ["wide", (0,), (1.5,), (None, -1), 3],
+        },
+        exempt={"seed": "Keras checks it"},
+    ),
+    Subject(
+        callbacks.RegularizationScheduler,
+        "callback",
+        calls=[{}, {"log": False}, {"per_layer": True}],
+        bad={"log": [formula, "nonsense", 5], "per_layer": SWITCHES},
+    ),
+    Subject(
+        callbacks.OverfittingDetector,
+        "callback",
+        calls=[{}, {"verbose": 0}, {"monitor": "val_loss", "mode": "min", "start_from_epoch": 1}],
+        bad={
+            "monitor": [5, ["val_loss"]],
+            "mode": ["up", None, 1],
+            "action": ["explode", 5, None],
+            "restore_best_weights": SWITCHES,
+            "start_from_epoch": [-1, 1.5, NAN, "ten", None],
+            "criterion": [5, "trend", object()],
+        },
+        exempt={"verbose": "an amount of talk, not of work"},
+    ),
+    Subject(
+        callbacks.EpochDots,
+        "callback",
+        calls=[{}, {"report_every": 2, "dot_every": 2}],
+        bad={
+            "report_every": COUNTS,
+            "dot_every": COUNTS,
+            "detector": [5, "detector", callbacks.OverfittingDetector],
+        },
+    ),
+    Subject(
+        callbacks.WeightHistogram,
+        "callback",
+        calls=[{}, {"log_dir": "elsewhere", "include": "kernel", "buckets": 5}],
+        bad={
+            "log_dir": [5, None, ["logs"]],
+            "histogram_freq": COUNTS,
+            "include": [5, "("],
+            "exclude": [5, "("],
+            "buckets": COUNTS,
+        },
+    ),
+    Subject(
+        diagnosis.TrendTracker,
+        "other",
+        calls=[{}, {"mode": "max"}],
+        bad={"mode": ["auto", "up", None, 1]},
+    ),
+    Subject(
+        plots.HistoryPlotter,
+        "other",
+        calls=[{}, {"metric": "loss", "smoothing_std": 2.0}],
+        bad={"metric": [5, ["loss"]], "smoothing_std": [-1.0, NAN, INF, "wide"]},
+    ),
+]
+
+# Public classes without constructor calls of a user, each with the reason.
+NOT_CONSTRUCTED = {
+    schedules.Schedule: "abstract",
+    diagnosis.Diagnosis: "a result, made by `diagnose` and `TrendTracker`",
+    histograms.Histogram: "a result, made by `histogram`",
+    histograms.EventWriter: "made by `WeightHistogram`, which has checked the folder",
+    FrozenFit: "a result, made by `frozen_fit`",
+}

@@ -1,0 +1,294 @@
+"""Every public class keeps the promises of its kind, and none is forgotten."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_regplus
+from keras_regplus import testing
+from keras_regplus.testing import _roundtrips as roundtrips
+
+from .subjects import NOT_CONSTRUCTED, SUBJECTS, Subject
+
+ROOMS = [
+    importlib.import_module(f"keras_regplus.{name}")
+    for name in keras_regplus.__all__
+    if inspect.ismodule(getattr(keras_regplus, name))
+]
+PUBLIC = {
+    f"{room.__name__}.{name}": getattr(room, name)
+    for room in [*ROOMS, keras_regplus]
+    for name in room.__all__
+    if callable(getattr(room, name))
+}
+CHECKS = {
+    "schedule": testing.check_schedule,
+    "regularizer": testing.check_regularizer,
+    "layer": testing.check_layer,
+}
+SAVED = [subject for subject in SUBJECTS if subject.kind in CHECKS]
+
+
+def calls_of(*kinds: str) -> list:
+    return [
+        pytest.param(subject, kwargs, id=f"{subject.cls.__name__}-{number}")
+        for subject in SUBJECTS
+        if subject.kind in kinds
+        for number, kwargs in enumerate(subject.calls)
+    ]
+
+
+def bad_values() -> list:
+    return [
+        pytest.param(subject, argument, value, id=f"{subject.cls.__name__}-{argument}-{number}")
+        for subject in SUBJECTS
+        for argument, values in subject.bad.items()
+        for number, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(("subject", "kwargs"), calls_of(*CHECKS))
+def test_part_keeps_its_promises(subject, kwargs):
+    CHECKS[subject.kind](subject.cls(**kwargs))
+
+
+@pytest.mark.parametrize(("subject", "kwargs"), calls_of("callback"))
+def test_callback_keeps_its_promises(subject, kwargs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    testing.check_callback(lambda: subject.cls(**kwargs))
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written <= {kwargs.get("log_dir", "logs")}
+
+
+@pytest.mark.parametrize(("subject", "argument", "value"), bad_values())
+def test_bad_value_is_refused_in_three_parts(subject: Subject, argument, value):
+    kwargs = {**subject.calls[0], argument: value}
+    with pytest.raises((TypeError, ValueError)) as raised:
+        subject.cls(**kwargs)
+    parts = rf"{subject.cls.__name__}: `{argument}` must .+, got .+\. .+\."
+    assert re.fullmatch(parts, str(raised.value), re.DOTALL), raised.value
+
+
+@pytest.mark.parametrize(("subject", "kwargs"), calls_of(*CHECKS, "callback", "other"))
+def test_constructor_leaves_its_arguments_alone(subject, kwargs):
+    def state():
+        return json.dumps(keras.saving.serialize_keras_object(dict(kwargs)), sort_keys=True)
+
+    before = state()
+    subject.cls(**kwargs)
+    assert state() == before
+
+
+@pytest.mark.parametrize(("subject", "kwargs"), calls_of(*CHECKS, "callback", "other"))
+def test_constructor_keeps_its_arguments_as_attributes(subject, kwargs):
+    part = subject.cls(**kwargs)
+    assert [name for name in roundtrips.arguments_of(subject.cls) if not hasattr(part, name)] == []
+
+
+@pytest.mark.parametrize("subject", SAVED, ids=lambda subject: subject.cls.__name__)
+def test_registered_name_is_the_one_in_old_files(subject):
+    name = keras.saving.get_registered_name(subject.cls)
+    assert name == f"keras_regplus>{subject.cls.__name__}"
+    assert keras_regplus.custom_objects()[name] is subject.cls
+
+
+def test_custom_objects_lists_what_can_be_saved_and_nothing_else():
+    assert set(keras_regplus.custom_objects().values()) == {subject.cls for subject in SAVED}
+
+
+# Prints what each model gives, loaded with and without `custom_objects`.
+READ_IN_NEW_PROCESS = """
+import json, sys
+import keras_regplus
+import keras, numpy
+
+for row in json.load(open(sys.argv[1])):
+    for objects in (None, keras_regplus.custom_objects()):
+        model = keras.saving.load_model(
+            row["file"], custom_objects=objects, compile=row["file"].endswith(".keras"),
+            safe_mode=True,
+        )
+        output = keras.ops.convert_to_numpy(model(numpy.float32(row["batch"]), training=False))
+        print(json.dumps([output.tolist(), sum(float(loss) for loss in model.losses)]))
+"""
+
+
+# A layer without a schedule needs no clock, and gets one here like all others.
+@pytest.mark.filterwarnings("ignore::keras_regplus.RegPlusWarning")
+def test_models_load_in_a_process_that_has_only_imported_the_package(tmp_path):
+    rows = []
+    for subject in SAVED:
+        for number, kwargs in enumerate(subject.calls):
+            model = roundtrips.model_with(subject.cls(**kwargs))
+            roundtrips.train(model)
+            row = {**roundtrips.readings(model), "batch": roundtrips.batch(model).tolist()}
+            for ending in ("keras", "h5"):
+                file = str(tmp_path / f"{subject.cls.__name__}-{number}.{ending}")
+                model.save(file)
+                rows.append({**row, "output": row["output"].tolist(), "file": file})
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    result = subprocess.run(
+        [sys.executable, "-c", READ_IN_NEW_PROCESS, str(tmp_path / "rows.json")],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    found = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("[")]
+    assert len(found) == 2 * len(rows)
+    for row, (output, penalty) in zip([row for row in rows for _ in "ab"], found, strict=True):
+        np.testing.assert_allclose(output, row["output"], rtol=1e-6, err_msg=row["file"])
+        np.testing.assert_allclose(penalty, row["penalty"], rtol=1e-6, err_msg=row["file"])
+
+
+def test_every_public_class_has_a_row():
+    rows = {subject.cls for subject in SUBJECTS} | set(NOT_CONSTRUCTED)
+    classes = {thing for thing in PUBLIC.values() if inspect.isclass(thing)}
+    assert classes - rows == {keras_regplus.RegPlusWarning}
+    assert rows - classes == set()
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.cls.__name__)
+def test_every_argument_has_a_bad_value_or_a_reason(subject):
+    tabled = sorted([*subject.bad, *subject.exempt])
+    assert tabled == sorted(roundtrips.arguments_of(subject.cls))
+    assert all(subject.bad.values()), "an argument has an empty list"
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.cls.__name__)
+def test_every_argument_is_documented(subject):
+    arguments = section(subject.cls.__doc__, "Args")
+    for name in roundtrips.arguments_of(subject.cls):
+        assert re.search(rf"^ +{name}: ", arguments, re.MULTILINE), name
+    assert section(subject.cls.__doc__, "Raises") or not subject.bad
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_has_an_example(name):
+    assert ">>>" in section(PUBLIC[name].__doc__, "Example")
+
+
+def section(docstring: str | None, name: str) -> str:
+    """The text under a heading of a docstring, empty where there is none."""
+    text = inspect.cleandoc(docstring or "")
+    found = re.search(rf"^{name}:\n((?:[ ].*\n?|\n)+)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+class Leaky(keras.regularizers.Regularizer):
+    """Breaks one promise after another, to show that the checks see it."""
+
+    def __init__(self, l2=0.1):
+        self.l2 = l2
+
+    def __call__(self, x):
+        return self.l2 * keras.ops.sum(keras.ops.square(x))
+
+    def get_config(self):
+        return {"l2": self.l2}
+
+
+@keras.saving.register_keras_serializable("contract_tests")
+class Forgetful(Leaky):
+    def get_config(self):
+        return {}
+
+
+@keras.saving.register_keras_serializable("contract_tests")
+class Hoarding(Leaky):
+    def get_config(self):
+        return {"l2": self.l2, "extra": 1}
+
+
+@keras.saving.register_keras_serializable("contract_tests")
+class NotPlain(Leaky):
+    def get_config(self):
+        return {"l2": np.float32(self.l2)}
+
+
+@keras.saving.register_keras_serializable("contract_tests")
+class Changing(Leaky):
+    def get_config(self):
+        return {"l2": self.l2 * 2}
+
+
+@keras.saving.register_keras_serializable("contract_tests")
+class Negative(Leaky):
+    def __call__(self, x):
+        return -super().__call__(x)
+
+
+@keras.saving.register_keras_serializable("contract_tests")
+class Unsummed(Leaky):
+    def __call__(self, x):
+        return keras.ops.square(x)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (Leaky, "must be registered"),
+        (Forgetful, "lacks"),
+        (Hoarding, "nothing but"),
+        (NotPlain, "plain JSON"),
+        (Changing, "keep the config"),
+        (Negative, "at least 0"),
+        (Unsummed, "scalar"),
+    ],
+)
+def test_broken_regularizer_is_found(broken, said):
+    with pytest.raises(AssertionError, match=said):
+        testing.check_regularizer(broken())
+
+
+@keras.saving.register_keras_serializable("contract_tests")
+class Typed(keras_regplus.schedules.Schedule):
+    """Gives another value for a float than for an int."""
+
+    def __call__(self, t):
+        return 0.5 if isinstance(t, float) else 1.0
+
+
+@keras.saving.register_keras_serializable("contract_tests")
+class Endless(keras_regplus.schedules.Schedule):
+    """Grows beyond all bounds."""
+
+    def __call__(self, t):
+        return keras.ops.exp(keras.ops.cast(t, "float32"))
+
+
+@pytest.mark.parametrize(("broken", "said"), [(Typed, "type of t"), (Endless, "finite")])
+def test_broken_schedule_is_found(broken, said):
+    with pytest.raises(AssertionError, match=said):
+        testing.check_schedule(broken())
+
+
+class Meddling(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.layers[-1].bias.assign(keras.ops.ones((3,)))
+
+
+class Demanding(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs["loss"]
+
+
+@pytest.mark.parametrize(("broken", "said"), [(Meddling, "to the bit"), (Demanding, "must take")])
+def test_broken_callback_is_found(broken, said):
+    with pytest.raises(AssertionError, match=said):
+        testing.check_callback(broken)
+
+
+@pytest.mark.parametrize("check", [*CHECKS.values(), testing.check_callback])
+def test_check_refuses_what_is_no_part(check):
+    with pytest.raises(TypeError, match=rf"^{check.__name__}: `.+` must be .+, got .+\. .+\.$"):
+        check(copy)
