@@ -7,8 +7,9 @@ import json
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_regplus._checks import one_of
+from keras_regplus._checks import count, one_of
 
 UNITS = ("step", "epoch")
 
@@ -56,6 +57,31 @@ class Schedule:
     def __call__(self, t: Any) -> Any:
         """The factor at time `t`, a number or a tensor of any integer or float dtype."""
         raise NotImplementedError(f"{type(self).__name__} must define `__call__(self, t)`.")
+
+    def preview(self, length: int) -> np.ndarray:
+        """The factors at t = 0, 1, 2, ... before any training.
+
+        Use it to look at a schedule, or to draw it. Each value is computed as a step
+        would, so a length of 10,000 takes seconds.
+
+        Args:
+            length: How many, a whole number of at least 1.
+
+        Returns:
+            A float32 array of shape `(length,)`.
+
+        Raises:
+            TypeError: If `length` is not a number.
+            ValueError: If it is not a whole number of at least 1.
+
+        Example:
+            >>> from keras_regplus import schedules
+            >>> schedules.LinearWarmup(4).preview(6).tolist()
+            [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+        """
+        length = count("preview", "length", length, advice="Use a number of steps or epochs.")
+        values = [keras.ops.convert_to_numpy(self(t)) for t in range(length)]
+        return np.array(values, dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain JSON values."""

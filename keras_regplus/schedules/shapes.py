@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_regplus._checks import count, finite_number
+from keras_regplus._checks import complain, count, finite_number
 from keras_regplus.schedules.base import Schedule, check_unit
 
 
@@ -84,7 +85,273 @@ class LinearWarmup(Schedule):
         self.unit = check_unit("LinearWarmup", unit)
 
     def __call__(self, t: Any) -> Any:
-        return ops.minimum(ops.cast(t, "float32") / self.duration, 1.0)
+        return _progress(t, self.duration)
 
     def get_config(self) -> dict[str, Any]:
         return {"duration": self.duration, "unit": self.unit}
+
+
+class _Shape(Schedule):
+    """What the shapes between two ends share: `start * (1 - share) + end * share`."""
+
+    shortest = 1
+
+    def __init__(self, duration: int, start: float, end: float, unit: str):
+        owner = type(self).__name__
+        self.duration = count(
+            owner,
+            "duration",
+            duration,
+            minimum=self.shortest,
+            advice="Use the number of steps (or epochs) that it takes, such as 1000.",
+        )
+        self.start = checked_factor(owner, "start", start)
+        self.end = checked_factor(owner, "end", end)
+        self.unit = check_unit(owner, unit)
+
+    def __call__(self, t: Any) -> Any:
+        share = self._share(t)
+        return self.start * (1 - share) + self.end * share
+
+    def _share(self, t: Any) -> Any:
+        """How far from `start` to `end` the factor is at time `t`, from 0 to 1."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "duration": self.duration,
+            "start": self.start,
+            "end": self.end,
+            "unit": self.unit,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_regplus")
+class Linear(_Shape):
+    """Goes in a straight line from `start` to `end`, then stays there.
+
+    Use it for a plain rise or fall; `LinearWarmup` is the short name of its default.
+
+    `value(t) = start + (end - start) * min(t / duration, 1)`, so for `Linear(4, 1.0, 0.5)`:
+
+    | t | 0 | 1 | 3 | 4 | 5 |
+    | --- | --- | --- | --- | --- | --- |
+    | value | 1 | 0.875 | 0.625 | 0.5 | 0.5 |
+
+    Args:
+        duration: Steps or epochs from `start` to `end`, a whole number of at least 1.
+        start: The factor at t = 0, a finite number of at least 0. Defaults to 0.0.
+        end: The factor from `duration` on, a finite number of at least 0. Defaults to 1.0.
+        unit: What `t` counts: `"step"` (optimizer updates finished) or `"epoch"`
+            (epochs finished). Defaults to `"step"`.
+
+    Raises:
+        TypeError: If `duration`, `start` or `end` is not a number.
+        ValueError: If one of them is out of its range, or `unit` is unknown.
+
+    Example:
+        >>> from keras_regplus import schedules
+        >>> schedules.Linear(4, 1.0, 0.5).preview(6).tolist()
+        [1.0, 0.875, 0.75, 0.625, 0.5, 0.5]
+    """
+
+    def __init__(self, duration: int, start: float = 0.0, end: float = 1.0, *, unit: str = "step"):
+        super().__init__(duration, start, end, unit)
+
+    def _share(self, t: Any) -> Any:
+        return _progress(t, self.duration)
+
+
+@keras.saving.register_keras_serializable(package="keras_regplus")
+class Polynomial(_Shape):
+    """Goes from `start` to `end` fast at first and ever slower, then stays there.
+
+    Use it where most of the change should come early. It has the form of Keras's
+    `PolynomialDecay`; a `power` below 1 is slow at first instead.
+
+    `value(t) = end + (start - end) * (1 - min(t / duration, 1)) ** power`, so with
+    `duration=4` and the defaults:
+
+    | t | 0 | 1 | 2 | 3 | 4 | 5 |
+    | --- | --- | --- | --- | --- | --- | --- |
+    | value | 0 | 0.4375 | 0.75 | 0.9375 | 1 | 1 |
+
+    Args:
+        duration: Steps or epochs from `start` to `end`, a whole number of at least 1.
+        start: The factor at t = 0, a finite number of at least 0. Defaults to 0.0.
+        end: The factor from `duration` on, a finite number of at least 0. Defaults to 1.0.
+        power: The exponent, a finite number above 0; 1 is a straight line. Defaults to 2.0.
+        unit: What `t` counts: `"step"` (optimizer updates finished) or `"epoch"`
+            (epochs finished). Defaults to `"step"`.
+
+    Raises:
+        TypeError: If `duration`, `start`, `end` or `power` is not a number.
+        ValueError: If one of them is out of its range, or `unit` is unknown.
+
+    Example:
+        >>> from keras_regplus import schedules
+        >>> schedules.Polynomial(4).preview(6).tolist()
+        [0.0, 0.4375, 0.75, 0.9375, 1.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        duration: int,
+        start: float = 0.0,
+        end: float = 1.0,
+        *,
+        power: float = 2.0,
+        unit: str = "step",
+    ):
+        super().__init__(duration, start, end, unit)
+        self.power = _above_zero("Polynomial", "power", power, advice="Use 1.0 for a line.")
+
+    def _share(self, t: Any) -> Any:
+        return 1 - ops.power(1 - _progress(t, self.duration), self.power)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "power": self.power}
+
+
+@keras.saving.register_keras_serializable(package="keras_regplus")
+class Cosine(_Shape):
+    """Goes from `start` to `end` along half a cosine, then stays there.
+
+    Use it for a change without a kink: slow at both ends, fast in the middle.
+
+    `value(t) = end + (start - end) * (1 + cos(pi * min(t / duration, 1))) / 2`, so with
+    `duration=4` and the defaults:
+
+    | t | 0 | 1 | 2 | 3 | 4 | 5 |
+    | --- | --- | --- | --- | --- | --- | --- |
+    | value | 1 | 0.8536 | 0.5 | 0.1464 | 0 | 0 |
+
+    Args:
+        duration: Steps or epochs from `start` to `end`, a whole number of at least 1.
+        start: The factor at t = 0, a finite number of at least 0. Defaults to 1.0.
+        end: The factor from `duration` on, a finite number of at least 0. Defaults to 0.0.
+        unit: What `t` counts: `"step"` (optimizer updates finished) or `"epoch"`
+            (epochs finished). Defaults to `"step"`.
+
+    Raises:
+        TypeError: If `duration`, `start` or `end` is not a number.
+        ValueError: If one of them is out of its range, or `unit` is unknown.
+
+    Example:
+        >>> from keras_regplus import schedules
+        >>> print(schedules.Cosine(4).preview(6).round(4))
+        [1.     0.8536 0.5    0.1464 0.     0.    ]
+
+    References:
+        [Loshchilov & Hutter, 2017](https://arxiv.org/abs/1608.03983)
+    """
+
+    def __init__(self, duration: int, start: float = 1.0, end: float = 0.0, *, unit: str = "step"):
+        super().__init__(duration, start, end, unit)
+
+    def _share(self, t: Any) -> Any:
+        return (1 - ops.cos(math.pi * _progress(t, self.duration))) / 2
+
+
+@keras.saving.register_keras_serializable(package="keras_regplus")
+class Exponential(_Shape):
+    """Goes from `start` to `end` by the same ratio at each step, then stays there.
+
+    Use it to cross orders of magnitude evenly.
+
+    `value(t) = start * (end / start) ** min(t / duration, 1)`, so with
+    `duration=2` and the defaults:
+
+    | t | 0 | 1 | 2 | 3 |
+    | --- | --- | --- | --- | --- |
+    | value | 1 | 0.1 | 0.01 | 0.01 |
+
+    Args:
+        duration: Steps or epochs from `start` to `end`, a whole number of at least 1.
+        start: The factor at t = 0, a finite number above 0. Defaults to 1.0.
+        end: The factor from `duration` on, a finite number above 0. Defaults to 0.01.
+        unit: What `t` counts: `"step"` (optimizer updates finished) or `"epoch"`
+            (epochs finished). Defaults to `"step"`.
+
+    Raises:
+        TypeError: If `duration`, `start` or `end` is not a number.
+        ValueError: If one of them is out of its range, or `unit` is unknown.
+
+    Example:
+        >>> from keras_regplus import schedules
+        >>> print(schedules.Exponential(2).preview(4).round(4))
+        [1.   0.1  0.01 0.01]
+    """
+
+    def __init__(self, duration: int, start: float = 1.0, end: float = 0.01, *, unit: str = "step"):
+        super().__init__(duration, start, end, unit)
+        for name, value in (("start", start), ("end", end)):
+            _above_zero("Exponential", name, value, advice="Use `Linear` to reach 0.")
+
+    def __call__(self, t: Any) -> Any:
+        # Each power is exact at its end, and no quotient of the two can overflow.
+        share = _progress(t, self.duration)
+        return ops.power(self.start, 1 - share) * ops.power(self.end, share)
+
+
+@keras.saving.register_keras_serializable(package="keras_regplus")
+class Cyclic(_Shape):
+    """Goes in straight lines from `start` to `end` and back, again and again.
+
+    Use it to look for a good strength in one training, or to release a network now
+    and then. An odd `duration` turns round between two whole times.
+
+    `value(t) = start + (end - start) * (1 - abs(1 - 2 * (t % duration) / duration))`, so
+    with `duration=4` and the defaults:
+
+    | t | 0 | 1 | 2 | 3 | 4 | 5 |
+    | --- | --- | --- | --- | --- | --- | --- |
+    | value | 0 | 0.5 | 1 | 0.5 | 0 | 0.5 |
+
+    Args:
+        duration: Steps or epochs of a whole cycle, a whole number of at least 2.
+        start: The factor at t = 0, a finite number of at least 0. Defaults to 0.0.
+        end: The factor in the middle of a cycle, a finite number of at least 0.
+            Defaults to 1.0.
+        unit: What `t` counts: `"step"` (optimizer updates finished) or `"epoch"`
+            (epochs finished). Defaults to `"step"`.
+
+    Raises:
+        TypeError: If `duration`, `start` or `end` is not a number.
+        ValueError: If one of them is out of its range, or `unit` is unknown.
+
+    Example:
+        >>> from keras_regplus import schedules
+        >>> schedules.Cyclic(4).preview(6).tolist()
+        [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
+
+    References:
+        [Smith, 2017](https://arxiv.org/abs/1506.01186)
+    """
+
+    shortest = 2
+
+    def __init__(self, duration: int, start: float = 0.0, end: float = 1.0, *, unit: str = "step"):
+        super().__init__(duration, start, end, unit)
+
+    def _share(self, t: Any) -> Any:
+        # The remainder of an integer is exact at any time; that of a float32 is not.
+        phase = _progress(ops.mod(t, self.duration), self.duration)
+        return 1 - ops.abs(1 - 2 * phase)
+
+
+def checked_factor(owner: str, name: str, value: Any) -> float:
+    """Return `value` as a float, or raise if it cannot be a factor."""
+    return finite_number(owner, name, value, minimum=0, advice="Use 1.0 for the base value itself.")
+
+
+def _above_zero(owner: str, name: str, value: Any, advice: str) -> float:
+    number = finite_number(owner, name, value, minimum=0, advice=advice)
+    if number == 0:
+        raise ValueError(complain(owner, name, "a finite number above 0", value, advice))
+    return number
+
+
+def _progress(t: Any, duration: int) -> Any:
+    """The part of `duration` that has passed, from 0 to 1."""
+    return ops.clip(ops.cast(t, "float32") / float(duration), 0.0, 1.0)

@@ -22,11 +22,14 @@ STRENGTHS = [-0.1, NAN, INF, "0.1", None, True, [0.1]]
 COUNTS = [0, -1, 1.5, NAN, INF, "ten", None, True]
 SWITCHES = ["yes", 2, None]
 UNITS = ["steps", "batch", None, 1]
+BOUNDARIES = [[], [0], [-1], [1.5], [NAN], ["ten"], [True], [3, 3], [4, 3], 3, "34", None]
 SCHEDULES = [0.5, "linear", formula, keras.regularizers.L2(0.1), schedules.LinearWarmup]
 
 WARM = schedules.LinearWarmup(4)
 WARM_EPOCHS = schedules.LinearWarmup(2, "epoch")
 COSINE = keras.optimizers.schedules.CosineDecay(1.0, decay_steps=10)
+NO_PARTS = [None, 0.5, "linear", formula, schedules.LinearWarmup, keras.regularizers.L2(0.1)]
+PART_LISTS = [[], WARM, None, "linear", {}, [WARM, WARM_EPOCHS], *([WARM, bad] for bad in NO_PARTS)]
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,96 @@ SUBJECTS = [
         "schedule",
         calls=[{"duration": 10}, {"duration": 3, "unit": "epoch"}],
         bad={"duration": COUNTS, "unit": UNITS},
+    ),
+    Subject(
+        schedules.Linear,
+        "schedule",
+        calls=[{"duration": 3, "start": 0.5, "end": 2.0, "unit": "epoch"}],
+        bad={"duration": COUNTS, "start": STRENGTHS, "end": STRENGTHS, "unit": UNITS},
+    ),
+    Subject(
+        schedules.Polynomial,
+        "schedule",
+        calls=[{"duration": 10}, {"duration": 3, "start": 1.0, "end": 0.2, "power": 0.5}],
+        bad={
+            "duration": COUNTS,
+            "start": STRENGTHS,
+            "end": STRENGTHS,
+            "power": [*STRENGTHS, 0.0],
+            "unit": UNITS,
+        },
+    ),
+    Subject(
+        schedules.Cosine,
+        "schedule",
+        calls=[{"duration": 3}],
+        bad={"duration": COUNTS, "start": STRENGTHS, "end": STRENGTHS, "unit": UNITS},
+    ),
+    Subject(
+        schedules.Exponential,
+        "schedule",
+        calls=[{"duration": 3}],
+        bad={
+            "duration": COUNTS,
+            "start": [*STRENGTHS, 0.0],
+            "end": [*STRENGTHS, 0.0],
+            "unit": UNITS,
+        },
+    ),
+    Subject(
+        schedules.Cyclic,
+        "schedule",
+        calls=[{"duration": 3}],
+        bad={"duration": [*COUNTS, 1], "start": STRENGTHS, "end": STRENGTHS, "unit": UNITS},
+    ),
+    Subject(
+        schedules.Piecewise,
+        "schedule",
+        calls=[{"boundaries": [1, 3], "values": (0.0, 0.5, 2.0)}],
+        bad={
+            "boundaries": BOUNDARIES,
+            "values": [
+                [],
+                [0.0, 1.0],
+                [0.0] * 4,
+                None,
+                1.0,
+                "012",
+                *([0.0, 0.5, bad] for bad in STRENGTHS),
+            ],
+            "unit": UNITS,
+        },
+    ),
+    Subject(
+        schedules.Join,
+        "schedule",
+        calls=[
+            {"schedules": [WARM, COSINE, schedules.Constant()], "boundaries": (1, 3)},
+            {"schedules": (schedules.Constant(0.5), WARM_EPOCHS), "boundaries": [1]},
+        ],
+        bad={
+            "schedules": [*PART_LISTS, [WARM, WARM], [WARM] * 4, [schedules.Constant()] * 3],
+            "boundaries": BOUNDARIES,
+        },
+    ),
+    Subject(
+        schedules.Product,
+        "schedule",
+        calls=[{"schedules": [WARM, COSINE]}, {"schedules": (WARM_EPOCHS,)}],
+        bad={"schedules": PART_LISTS},
+    ),
+    Subject(
+        schedules.Clip,
+        "schedule",
+        calls=[
+            {"schedule": schedules.Product([WARM, COSINE]), "minimum": 0.25},
+            {"schedule": COSINE, "maximum": 0.5},
+        ],
+        bad={
+            "schedule": NO_PARTS,
+            "minimum": STRENGTHS,
+            "maximum": [*STRENGTHS, 0.1],
+        },
     ),
     Subject(
         regularizers.Scheduled,

@@ -1,0 +1,312 @@
+"""Schedules that are put together: from values, or from other schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_regplus._checks import complain, count
+from keras_regplus.schedules.base import (
+    Schedule,
+    check_unit,
+    deserialize,
+    is_schedule,
+    serialize,
+    unit_of,
+)
+from keras_regplus.schedules.shapes import checked_factor
+
+
+@keras.saving.register_keras_serializable(package="keras_regplus")
+class Piecewise(Schedule):
+    """Jumps from value to value at the boundaries.
+
+    Use it to switch a strength on or off, or to change it in stages. A value holds
+    from its boundary on; Keras's `PiecewiseConstantDecay` changes one step later.
+
+    `value(t) = values[i]` for `boundaries[i - 1] <= t < boundaries[i]`, so for
+    `Piecewise([2, 4], [0.0, 0.5, 1.0])`:
+
+    | t | 0 | 1 | 2 | 3 | 4 | 5 |
+    | --- | --- | --- | --- | --- | --- | --- |
+    | value | 0 | 0 | 0.5 | 0.5 | 1 | 1 |
+
+    Args:
+        boundaries: Steps or epochs at which the factor jumps, a list of whole numbers
+            of at least 1 that rise.
+        values: The factors, a list of finite numbers of at least 0, one more than
+            there are boundaries.
+        unit: What `t` counts: `"step"` (optimizer updates finished) or `"epoch"`
+            (epochs finished). Defaults to `"step"`.
+
+    Raises:
+        TypeError: If `boundaries` or `values` is not a list of numbers.
+        ValueError: If the boundaries do not rise, the lengths do not fit, a number is
+            out of its range, or `unit` is unknown.
+
+    Example:
+        >>> from keras_regplus import schedules
+        >>> schedules.Piecewise([2, 4], [0.0, 0.5, 1.0]).preview(6).tolist()
+        [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]
+    """
+
+    def __init__(self, boundaries: Sequence[int], values: Sequence[float], *, unit: str = "step"):
+        self.boundaries = _checked_boundaries("Piecewise", boundaries)
+        self.values = _checked_values("Piecewise", values)
+        _check_length("Piecewise", "values", values, len(self.boundaries) + 1)
+        self.unit = check_unit("Piecewise", unit)
+
+    def __call__(self, t: Any) -> Any:
+        factor = ops.convert_to_tensor(self.values[0], dtype="float32")
+        for boundary, value in zip(self.boundaries, self.values[1:], strict=True):
+            factor = ops.where(ops.greater_equal(t, boundary), value, factor)
+        return factor
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "boundaries": list(self.boundaries),
+            "values": list(self.values),
+            "unit": self.unit,
+        }
+
+
+class _Composite(Schedule):
+    """What the schedules that are made of others share."""
+
+    def __repr__(self) -> str:
+        # The config of a composite is deep and long; what it was made from is not.
+        arguments = (f"{name}={_spelled(getattr(self, name))}" for name in self.get_config())
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+@keras.saving.register_keras_serializable(package="keras_regplus")
+class Join(_Composite):
+    """Runs one schedule after another, each with a time of its own.
+
+    Use it to build a course from simple shapes: a rise, a rest, a fall.
+
+    `value(t) = schedules[i](t - boundaries[i - 1])` for
+    `boundaries[i - 1] <= t < boundaries[i]`, so for
+    `Join([Linear(2), Linear(2, 1.0, 0.0)], [3])`:
+
+    | t | 0 | 1 | 2 | 3 | 4 | 5 | 6 |
+    | --- | --- | --- | --- | --- | --- | --- | --- |
+    | value | 0 | 0.5 | 1 | 1 | 0.5 | 0 | 0 |
+
+    Args:
+        schedules: The parts, a list of schedules of this package or of Keras's
+            learning-rate schedules (or their configs). At least one must have a unit,
+            and those that have one must have the same: boundaries are counted in it.
+        boundaries: Steps or epochs at which the next part begins, a list of whole
+            numbers of at least 1 that rise, one fewer than there are parts.
+
+    Raises:
+        TypeError: If an argument is not a list of what it should hold.
+        ValueError: If units differ or none is known, the boundaries do not rise, or
+            the lengths do not fit.
+
+    Example:
+        >>> from keras_regplus import schedules
+        >>> rise, fall = schedules.Linear(2), schedules.Linear(2, 1.0, 0.0)
+        >>> schedules.Join([rise, fall], [3]).preview(7).tolist()
+        [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    def __init__(self, schedules: Sequence[Any], boundaries: Sequence[int]):
+        self.boundaries = _checked_boundaries("Join", boundaries)
+        self.schedules = _checked_parts("Join", schedules)
+        _check_length("Join", "schedules", schedules, len(self.boundaries) + 1)
+        self.unit = _common_unit("Join", self.schedules)
+        if self.unit is None:
+            raise ValueError(
+                complain(
+                    "Join",
+                    "schedules",
+                    "schedules of which one has a unit",
+                    schedules,
+                    "Use `Piecewise` to join constants.",
+                )
+            )
+
+    def __call__(self, t: Any) -> Any:
+        factor = _factor(self.schedules[0], t)
+        for boundary, part in zip(self.boundaries, self.schedules[1:], strict=True):
+            # All parts are computed at all times, and none is made for times below 0.
+            later = _factor(part, ops.maximum(t - boundary, 0))
+            factor = ops.where(ops.greater_equal(t, boundary), later, factor)
+        return factor
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "schedules": [serialize(part) for part in self.schedules],
+            "boundaries": list(self.boundaries),
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_regplus")
+class Product(_Composite):
+    """Multiplies the factors of several schedules.
+
+    Use it to scale a schedule, or to lay a slow change over a fast one.
+
+    `value(t) = schedules[0](t) * schedules[1](t) * ...`, so for
+    `Product([Linear(4), Constant(0.5)])`:
+
+    | t | 0 | 1 | 3 | 4 | 5 |
+    | --- | --- | --- | --- | --- | --- |
+    | value | 0 | 0.125 | 0.375 | 0.5 | 0.5 |
+
+    Args:
+        schedules: The parts, a list of schedules of this package or of Keras's
+            learning-rate schedules (or their configs). Those that have a unit must
+            have the same.
+
+    Raises:
+        TypeError: If `schedules` is not a list of schedules.
+        ValueError: If it is empty, or units differ.
+
+    Example:
+        >>> from keras_regplus import schedules
+        >>> half = schedules.Product([schedules.Linear(4), schedules.Constant(0.5)])
+        >>> half.preview(6).tolist()
+        [0.0, 0.125, 0.25, 0.375, 0.5, 0.5]
+    """
+
+    def __init__(self, schedules: Sequence[Any]):
+        self.schedules = _checked_parts("Product", schedules)
+        self.unit = _common_unit("Product", self.schedules)
+
+    def __call__(self, t: Any) -> Any:
+        factor = _factor(self.schedules[0], t)
+        for part in self.schedules[1:]:
+            factor = factor * _factor(part, t)
+        return factor
+
+    def get_config(self) -> dict[str, Any]:
+        return {"schedules": [serialize(part) for part in self.schedules]}
+
+
+@keras.saving.register_keras_serializable(package="keras_regplus")
+class Clip(_Composite):
+    """Holds the factor of a schedule between two limits.
+
+    Use it to keep a factor from 0 to 1, or to never let it fall to 0.
+
+    `value(t) = min(max(schedule(t), minimum), maximum)`, so for
+    `Clip(Linear(4), minimum=0.2, maximum=0.8)`:
+
+    | t | 0 | 1 | 3 | 4 | 5 |
+    | --- | --- | --- | --- | --- | --- |
+    | value | 0.2 | 0.25 | 0.75 | 0.8 | 0.8 |
+
+    Args:
+        schedule: A schedule of this package, or a Keras learning-rate schedule (or
+            the config of one). Its unit is the unit of the whole.
+        minimum: The least factor, a finite number of at least 0. Defaults to 0.0.
+        maximum: The greatest factor, a finite number of at least `minimum`.
+            Defaults to 1.0.
+
+    Raises:
+        TypeError: If `schedule` is not a schedule, or a limit is not a number.
+        ValueError: If a limit is out of its range.
+
+    Example:
+        >>> from keras_regplus import schedules
+        >>> clipped = schedules.Clip(schedules.Linear(4), minimum=0.25, maximum=0.75)
+        >>> clipped.preview(6).tolist()
+        [0.25, 0.25, 0.5, 0.75, 0.75, 0.75]
+    """
+
+    def __init__(self, schedule: Any, minimum: float = 0.0, maximum: float = 1.0):
+        self.schedule = _checked_part("Clip", "schedule", schedule)
+        self.unit = unit_of(self.schedule)
+        self.minimum = checked_factor("Clip", "minimum", minimum)
+        self.maximum = checked_factor("Clip", "maximum", maximum)
+        if self.maximum < self.minimum:
+            rule = f"at least `minimum`, which is {self.minimum:g}"
+            raise ValueError(complain("Clip", "maximum", rule, maximum, "Exchange the two."))
+
+    def __call__(self, t: Any) -> Any:
+        return ops.clip(_factor(self.schedule, t), self.minimum, self.maximum)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "schedule": serialize(self.schedule),
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+        }
+
+
+def _factor(part: Any, t: Any) -> Any:
+    """The factor of a part; Keras's schedules give what dtype they like."""
+    return ops.cast(part(t), "float32")
+
+
+def _spelled(value: Any) -> str:
+    """`repr`, with the config for what has none that evaluates back."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_spelled, value))}]"
+    if is_schedule(value) and not isinstance(value, Schedule):
+        return repr(serialize(value))
+    return repr(value)
+
+
+def _checked_part(owner: str, name: str, part: Any) -> Any:
+    """Return the schedule that `part` is, or is the config of."""
+    if isinstance(part, dict):
+        return deserialize(part)
+    if not is_schedule(part):
+        rule = "a schedule of `keras_regplus.schedules` or a Keras `LearningRateSchedule`"
+        raise TypeError(complain(owner, name, rule, part, "Use for example `Linear(1000)`."))
+    return part
+
+
+def _checked_parts(owner: str, parts: Any) -> tuple[Any, ...]:
+    advice = "Use for example [Linear(1000), Constant(0.5)]."
+    parts = _checked_list(owner, "schedules", parts, advice)
+    return tuple(_checked_part(owner, "schedules", part) for part in parts)
+
+
+def _common_unit(owner: str, parts: Sequence[Any]) -> str | None:
+    """The one unit of all parts; those that do not depend on time fit to all."""
+    units = sorted(filter(None, {unit_of(part) for part in parts}))
+    if len(units) > 1:
+        rule, advice = "schedules of one unit", 'Pass the same `unit=`, "step" or "epoch", to all.'
+        raise ValueError(complain(owner, "schedules", rule, " and ".join(units), advice))
+    return units[0] if units else None
+
+
+def _checked_boundaries(owner: str, boundaries: Any) -> tuple[int, ...]:
+    rule, advice = "whole numbers that rise", "Use for example [1000, 2000]."
+    found = tuple(
+        count(owner, "boundaries", boundary, advice=advice)
+        for boundary in _checked_list(owner, "boundaries", boundaries, advice)
+    )
+    if list(found) != sorted(set(found)):
+        raise ValueError(complain(owner, "boundaries", rule, boundaries, advice))
+    return found
+
+
+def _checked_values(owner: str, values: Any) -> tuple[float, ...]:
+    values = _checked_list(owner, "values", values, "Use for example [0.0, 0.5, 1.0].")
+    return tuple(checked_factor(owner, "values", value) for value in values)
+
+
+def _checked_list(owner: str, name: str, values: Any, advice: str) -> Sequence[Any]:
+    """Return `values`, or raise if it is no list or empty."""
+    rule = "a list with at least one entry"
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(complain(owner, name, rule, values, advice))
+    if not values:
+        raise ValueError(complain(owner, name, rule, values, advice))
+    return values
+
+
+def _check_length(owner: str, name: str, values: Sequence[Any], length: int) -> None:
+    if len(values) != length:
+        rule = f"a list of {length}, one more than there are boundaries"
+        advice = "Each boundary stands between two entries."
+        raise ValueError(complain(owner, name, rule, values, advice))
