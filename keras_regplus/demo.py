@@ -184,7 +184,7 @@ def _load(seed: int) -> _Data:
 
 
 def _build(experiment: _Experiment, features: int) -> keras.Model:
-    model = keras.Sequential([keras.Input((features,))])
+    model = keras.Sequential([keras.Input((features,))], name="network")
     # Names of their own let TensorBoard show the same layer of all runs side by side.
     for number, units in enumerate(experiment.hidden, start=1):
         model.add(
