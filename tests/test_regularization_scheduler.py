@@ -251,6 +251,19 @@ def test_a_key_that_is_there_already_is_kept_with_one_warning():
     assert history["penalty"] == pytest.approx([mean_squared_error(model, X, Y)] * 2, rel=1e-5)
 
 
+class RaisesOnTheHost(ScheduledL2):
+    def _strengths(self):
+        raise RuntimeError("no")
+
+
+def test_a_part_that_cannot_tell_its_strength_costs_keys_and_no_training():
+    model = compiled(network(RaisesOnTheHost(0.1)))
+    with pytest.warns(RegPlusWarning, match="lack its keys") as caught:
+        history = fit(model)
+    assert sum(issubclass(w.category, RegPlusWarning) for w in caught) == 1
+    assert {"loss", "val_loss"} <= set(history) and len(history["loss"]) == 2
+
+
 def test_it_changes_no_weight():
     def weights(callbacks):
         keras.utils.set_random_seed(0)

@@ -287,7 +287,7 @@ PER_EPOCH = LinearWarmup(2, "epoch")
         [Constant(), PER_EPOCH, KERAS_COSINE],
         [Linear(2), Product([Constant(), PER_EPOCH])],
     ],
-    ids=repr,
+    ids=["two of ours", "one of Keras", "one inside"],
 )
 def test_parts_of_different_units_are_refused(parts):
     said = r"`schedules` must be schedules of one unit, got 'epoch and step'\. Pass"

@@ -97,8 +97,7 @@ class EpochDots(keras.callbacks.Callback):
         self._finish_line()
 
     def _dot(self) -> str:
-        diagnosis = self.detector.diagnosis if self.detector is not None else None
-        return "." if diagnosis is None else diagnosis.dot
+        return getattr(getattr(self.detector, "diagnosis", None), "dot", ".")
 
     def _remember_line(self, is_open: bool) -> None:
         if is_open:

@@ -115,17 +115,26 @@ class RegularizationScheduler(keras.callbacks.Callback):
         return self._clock.loss_parts
 
     def _extend(self, logs: dict[str, Any], phase: str) -> None:
-        found = self._loss_keys(phase)
-        if phase == "train":
-            found |= self._strength_keys()
-            if self.per_layer:
-                found |= self._penalties_by_path()
-            self._warn_if_idle()
+        # What can be known only by asking a user's own parts must not end a training.
+        try:
+            found = self._found(phase)
+        except Exception as error:
+            self._tell(f"the logs lack its keys, because a part of the model raised {error!r}.")
+            return
         for key, value in found.items():
             if key in logs:
                 self._tell(f"The key {key!r} is in the logs already and was kept as it is.")
             else:
                 logs[key] = value
+
+    def _found(self, phase: str) -> dict[str, float]:
+        found = self._loss_keys(phase)
+        if phase == "train":
+            self._warn_if_idle()
+            found |= self._strength_keys()
+            if self.per_layer:
+                found |= self._penalties_by_path()
+        return found
 
     def _loss_keys(self, phase: str) -> dict[str, float]:
         if self._parts is None:
