@@ -241,6 +241,29 @@ def test_a_train_step_that_bypasses_compute_loss_gets_no_key_and_one_warning():
     assert set(history) == {"own", "val_own"}
 
 
+class NeverUpdates(keras.Sequential):
+    """Stands for a step that trains with an optimizer of its own."""
+
+    if keras.backend.backend() == "jax":
+
+        def train_step(self, state, data):
+            trainable, non_trainable, optimizer, metrics = state
+            logs, state = self.test_step((trainable, non_trainable, metrics), data)
+            return logs, (*state[:2], optimizer, state[2])
+
+    else:
+
+        def train_step(self, data):
+            return self.test_step(data)
+
+
+def test_an_optimizer_that_makes_no_update_gets_one_warning():
+    parts = [keras.Input((4,)), layers.Dense(2, kernel_regularizer=ScheduledL2(0.1))]
+    with pytest.warns(RegPlusWarning, match="made no update in a whole epoch") as caught:
+        fit(compiled(NeverUpdates(parts)))
+    assert sum(issubclass(w.category, RegPlusWarning) for w in caught) == 1
+
+
 def test_a_key_that_is_there_already_is_kept_with_one_warning():
     model = compiled(
         network(ScheduledL2(0.1)), metrics=[keras.metrics.MeanSquaredError(name="penalty")]

@@ -76,6 +76,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         )
         self._keys = _checked_keys(log)
         self._first_epoch = True
+        self._step_before = 0
         self._told: set[str] = set()
 
     def set_model(self, model: keras.Model) -> None:
@@ -90,6 +91,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._clock.begin_epoch(epoch, first=self._first_epoch)
         self._first_epoch = False
+        self._step_before = self._clock.position().step
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._clock.forget_epoch()
@@ -131,6 +133,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         found = self._loss_keys(phase)
         if phase == "train":
             self._warn_if_idle()
+            self._warn_if_standing()
             found |= self._strength_keys()
             if self.per_layer:
                 found |= self._penalties_by_path()
@@ -179,6 +182,14 @@ class RegularizationScheduler(keras.callbacks.Callback):
                 "Nothing scheduled was computed in this model's training step, and it has no "
                 "penalty. Pass a regularizer or layer of `keras_regplus` to the model, or take "
                 "`RegularizationScheduler` out of the callbacks."
+            )
+
+    def _warn_if_standing(self) -> None:
+        if self._clock.used and self._clock.position().step == self._step_before:
+            self._tell(
+                "`model.optimizer` made no update in a whole epoch, and schedules count its "
+                "updates, so they stand still. Where a training step uses other optimizers, put "
+                "`keras_regplus.at(step=...)` around its losses."
             )
 
     def _tell(self, message: str) -> None:
