@@ -68,7 +68,7 @@ class Clock:
         return Position(self._host_step(), self.epoch, self.gain)
 
     def frame(self) -> Frame:
-        """The frame for code that runs outside a compiled step: TensorFlow, torch, eager reads."""
+        """The frame for a TensorFlow or torch step: values are read when they are asked for."""
 
         def read(name: str) -> Any:
             if name == "step":
@@ -111,7 +111,7 @@ class Clock:
         self._validation_due = self._epoch_finished and self._evaluations == 1
 
     def forget_epoch(self) -> None:
-        """Drop what a `fit` that raised has left."""
+        """Note that no epoch is under way: it has ended, or its `fit` has raised."""
         self._epoch_running = self._epoch_finished = self._validation_due = False
 
     def epoch_logs(self, logs: Any) -> Any:

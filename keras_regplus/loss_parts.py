@@ -56,17 +56,18 @@ class LossParts:
             aggregation="sum",
             synchronization="on_read",
         )
-        self.has_data = self.has_penalty = False
+        self._has_data = False
 
     def observe(self, model: keras.Model) -> None:
         """Put the observers in place, where they are not yet."""
 
         def compute_loss(original: Callable) -> Callable:
-            def run(x: Any = None, y: Any = None, y_pred: Any = None, *args: Any, **kw: Any) -> Any:
+            # A user's own `compute_loss` may take what it likes.
+            def run(*args: Any, **kwargs: Any) -> Any:
                 record = self._begin(model)
-                total = original(x, y, y_pred, *args, **kw)
+                total = original(*args, **kwargs)
                 if record is not None:
-                    self._end(model, record, total, x, y_pred)
+                    self._end(model, record, total, (kwargs.get("x"), args, kwargs))
                 return total
 
             return run
@@ -82,9 +83,9 @@ class LossParts:
             return run
 
         def reset_metrics(original: Callable) -> Callable:
-            def run() -> Any:
+            def run(*args: Any, **kwargs: Any) -> Any:
                 self._sums.assign(np.zeros((2, 3), "float32"))
-                return original()
+                return original(*args, **kwargs)
 
             return run
 
@@ -94,42 +95,52 @@ class LossParts:
 
     def read(self) -> dict[str, float | None]:
         """The batch-weighted means since the metrics were last reset."""
+        if self._broken:
+            return {}
         # Added up in float64: the two rows only make sense together.
         sums, lost = ops.convert_to_numpy(self._sums).astype("float64")
         data, penalty, count = sums - lost
         if not count:
             return {"data_loss": None, "penalty": None}
         return {
-            "data_loss": data / count if self.has_data else None,
+            "data_loss": data / count if self._has_data else None,
             "penalty": penalty / count,
         }
 
+    # A training must not die of our bookkeeping, whatever a user's loss returns and
+    # whatever name of Keras's has moved.
+
     def _begin(self, model: keras.Model) -> _Record | None:
         frame = frames.current_frame()
-        if frame is None or frame.clock is not self.clock or frames.in_symbolic_scope():
+        ours = frame is not None and frame.clock is self.clock and not frames.in_symbolic_scope()
+        if frame is None or not ours or self._broken:
             return None
-        _note_compiled_loss(model)
+        try:
+            _note_compiled_loss(model)
+        except Exception as error:
+            self._give_up(error)
+            return None
         frame.record = _Record()
         return frame.record
 
-    def _end(self, model: keras.Model, record: _Record, total: Any, x: Any, y_pred: Any) -> None:
+    def _end(self, model: keras.Model, record: _Record, total: Any, given: Any) -> None:
         frame = frames.current_frame()
         if frame is not None:
             frame.record = None
-        if self._broken:
-            return
-        # A training must not die of our bookkeeping, whatever a user's loss returns.
         try:
             data, penalty = _parts(model, record, total)
-            self.has_data = data is not None
-            self._add(0.0 if data is None else data, penalty, _batch_size(x, y_pred))
+            self._has_data = data is not None
+            self._add(0.0 if data is None else data, penalty, _batch_size(given))
         except Exception as error:
-            self._broken = True
-            warn(
-                "RegularizationScheduler leaves `data_loss` and `penalty` out of the logs: they "
-                f"could not be taken from this model's loss ({type(error).__name__}: {error}). "
-                "Training goes on; pass `log=False` to silence this."
-            )
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._broken = True
+        warn(
+            "RegularizationScheduler leaves `data_loss` and `penalty` out of the logs: they "
+            f"could not be taken from this model's loss ({type(error).__name__}: {error}). "
+            "Training goes on; pass `log=False` to silence this."
+        )
 
     def _add(self, data: Any, penalty: Any, size: Any) -> None:
         size = ops.cast(size, "float32")
@@ -170,10 +181,9 @@ def _unscaled(value: Any) -> Any:
     return unscale_loss_for_distribution(value)
 
 
-def _batch_size(x: Any, y_pred: Any) -> Any:
-    """What Keras weights the loss of a batch with."""
-    leaves = [leaf for leaf in keras.tree.flatten((x, y_pred)) if leaf is not None]
-    return ops.shape(leaves[0])[0]
+def _batch_size(given: Any) -> Any:
+    """What Keras weights the loss of a batch with: the size of the first array given."""
+    return ops.shape(next(leaf for leaf in keras.tree.flatten(given) if leaf is not None))[0]
 
 
 def _note_compiled_loss(model: keras.Model) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_regplus import RegPlusWarning
+from keras_regplus import RegPlusWarning, loss_parts
 from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.layers import ScheduledDropout
 from keras_regplus.regularizers import ScheduledL1L2, ScheduledL2
@@ -257,11 +257,51 @@ class NeverUpdates(keras.Sequential):
             return self.test_step(data)
 
 
+def never_updates(schedule):
+    penalty = ScheduledL2(0.1, schedule)
+    return NeverUpdates([keras.Input((4,)), layers.Dense(2, kernel_regularizer=penalty)])
+
+
 def test_an_optimizer_that_makes_no_update_gets_one_warning():
-    parts = [keras.Input((4,)), layers.Dense(2, kernel_regularizer=ScheduledL2(0.1))]
     with pytest.warns(RegPlusWarning, match="made no update in a whole epoch") as caught:
-        fit(compiled(NeverUpdates(parts)))
+        fit(compiled(never_updates(LinearWarmup(5))))
     assert sum(issubclass(w.category, RegPlusWarning) for w in caught) == 1
+
+
+@pytest.mark.parametrize("schedule", [None, LinearWarmup(5, "epoch")])
+def test_where_nothing_counts_steps_an_optimizer_without_updates_is_no_news(schedule):
+    fit(compiled(never_updates(schedule)))
+
+
+class OwnSignature(keras.Sequential):
+    """Has a `compute_loss` that only its own step calls, with arguments of its own."""
+
+    def compute_loss(self, outputs, *, targets):
+        return ops.mean((outputs - targets) ** 2) + sum(self.losses)
+
+    def _compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return self.compute_loss(y_pred, targets=y)
+
+
+def test_a_compute_loss_with_a_signature_of_its_own_goes_on_working():
+    parts = [keras.Input((4,)), layers.Dense(2, kernel_regularizer=ScheduledL2(0.1))]
+    model = compiled(OwnSignature(parts))
+    history = fit(model)
+    data, full = mean_squared_error(model, X, Y), 0.1 * squares(model)
+    assert history["loss"] == pytest.approx([data + full] * 2, rel=1e-5)
+    assert history["data_loss"] == pytest.approx([data] * 2, rel=1e-5)
+
+
+def test_when_keras_moves_a_private_name_keys_are_lost_and_no_training(monkeypatch):
+    def moved(model):
+        raise AttributeError("_compile_loss")
+
+    monkeypatch.setattr(loss_parts, "_note_compiled_loss", moved)
+    with pytest.warns(RegPlusWarning, match="_compile_loss") as caught:
+        history = fit(compiled(network(ScheduledL2(0.1))))
+    assert len(history["loss"]) == 2 and "data_loss" not in history
+    messages = [str(w.message) for w in caught if issubclass(w.category, RegPlusWarning)]
+    assert len(messages) == 1
 
 
 def test_a_key_that_is_there_already_is_kept_with_one_warning():

@@ -13,6 +13,7 @@ from keras_regplus._checks import boolean, complain
 from keras_regplus._warnings import warn
 from keras_regplus.loss_parts import LossParts
 from keras_regplus.scheduled import OnSchedule, factor_in
+from keras_regplus.schedules.base import unit_of
 
 _KEYS = ("data_loss", "penalty", "strength", "rate")
 
@@ -185,10 +186,14 @@ class RegularizationScheduler(keras.callbacks.Callback):
             )
 
     def _warn_if_standing(self) -> None:
-        if self._clock.used and self._clock.position().step == self._step_before:
+        counts_steps = any(
+            part.schedule is not None and unit_of(part.schedule) == "step"
+            for _, part in clocks.scheduled_parts(self.model)
+        )
+        if counts_steps and self._clock.position().step == self._step_before:
             self._tell(
-                "`model.optimizer` made no update in a whole epoch, and schedules count its "
-                "updates, so they stand still. Where a training step uses other optimizers, put "
+                "`model.optimizer` made no update in a whole epoch, so schedules that count its "
+                "updates stand still. Where a training step uses other optimizers, put "
                 "`keras_regplus.at(step=...)` around its losses."
             )
 

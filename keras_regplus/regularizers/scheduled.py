@@ -218,8 +218,8 @@ class ScheduledL2(_ScheduledNorms):
 class ScheduledL1L2(_ScheduledNorms):
     """An L1 and an L2 penalty that follow one schedule.
 
-    Use it for the elastic net; for two different schedules put one penalty on the
-    kernel with `Scheduled` around a regularizer of your own.
+    Use it for the elastic net; for two different schedules write a regularizer that
+    adds a `ScheduledL1` and a `ScheduledL2`.
 
     `penalty(x, t) = schedule(t) * (l1 * sum(|x|) + l2 * sum(x^2))`
 
