@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import keras
 import numpy as np
@@ -30,6 +31,7 @@ from keras_regplus.schedules import (
     one_cycle,
     warmup_hold_decay,
 )
+from keras_regplus.schedules.evaluation import evaluate, values_at
 
 KERAS_COSINE = keras.optimizers.schedules.CosineDecay(1.0, decay_steps=4)
 KERAS_STEPS = keras.optimizers.schedules.PiecewiseConstantDecay([1, 3], [1.0, 0.5, 0.25])
@@ -42,7 +44,7 @@ VALUES = [
     (Linear(4, 1.0, 0.5), [(0, 1), (1, 0.875), (3, 0.625), (4, 0.5), (5, 0.5), (10**9, 0.5)]),
     (Linear(1, 0.3, 0.7), [(0, 0.3), (1, 0.7), (2, 0.7)]),
     (Linear(2, 1.5, 3.0, unit="epoch"), [(0, 1.5), (1, 2.25), (2, 3), (3, 3)]),
-    (Linear(10**10), [(0, 0), (10**9, 0.1)]),
+    (Linear(10**9), [(0, 0), (10**8, 0.1), (10**9, 1)]),
     (Polynomial(4), [(0, 0), (1, 0.4375), (3, 0.9375), (4, 1), (5, 1), (10**9, 1)]),
     (Polynomial(2, 1.0, 0.0, power=3), [(0, 1), (1, 0.125), (2, 0), (3, 0)]),
     (Polynomial(4, 2.0, 1.0, power=0.5), [(0, 2), (3, 1.5), (4, 1), (5, 1)]),
@@ -353,6 +355,125 @@ def test_a_bad_argument_of_a_function_is_refused_in_three_parts(make, arguments)
     said = rf"^{make.__name__}: `{bad}` must be .+, got .+\. .+\.$"
     with pytest.raises((TypeError, ValueError), match=said):
         make(**arguments)
+
+
+# The schedule of which a docstring has a table.
+DOCUMENTED = {
+    Constant: Constant(0.5),
+    LinearWarmup: LinearWarmup(4),
+    Linear: Linear(4, 1.0, 0.5),
+    Polynomial: Polynomial(4),
+    Cosine: Cosine(4),
+    Exponential: Exponential(2),
+    Cyclic: Cyclic(4),
+    Piecewise: Piecewise([2, 4], [0.0, 0.5, 1.0]),
+    Join: Join([Linear(2), Linear(2, 1.0, 0.0)], [3]),
+    Product: Product([Linear(4), Constant(0.5)]),
+    Clip: Clip(Linear(4), minimum=0.2, maximum=0.8),
+    early: early(3),
+    late: late(3),
+    one_cycle: one_cycle(6, peak_at=0.5, end=0.5),
+    warmup_hold_decay: warmup_hold_decay(2, 1, 2),
+}
+
+
+@pytest.mark.parametrize("documented", DOCUMENTED, ids=lambda documented: documented.__name__)
+def test_the_table_in_the_docstring_is_true(documented):
+    table = re.findall(r"^ *\| (?:t|value) \| (.+) \|$", documented.__doc__, re.MULTILINE)
+    times, values = ([float(cell) for cell in row.split(" | ")] for row in table)
+    schedule = DOCUMENTED[documented]
+    assert [number(schedule(t)) for t in times] == pytest.approx(values, abs=5e-5)
+    # Before, at and after each boundary, and where the schedule has ended.
+    assert times[0] == 0 and times[-1] > (schedule.ends_at or 0)
+    assert "value(t)" in documented.__doc__
+
+
+@pytest.mark.parametrize(
+    "schedule, end",
+    [
+        (Constant(0.5), 0),
+        (LinearWarmup(4), 4),
+        (Linear(3, unit="epoch"), 3),
+        (Polynomial(4), 4),
+        (Cosine(4), 4),
+        (Exponential(4), 4),
+        (Cyclic(4), None),
+        (Piecewise([2, 4], [0, 0.5, 1]), 4),
+        (Join([Linear(2), Cosine(3)], [5]), 8),
+        (Join([Linear(2), Constant(0.5)], [5]), 5),
+        (Join([Cyclic(2), Linear(2)], [5]), 7),
+        (Join([Linear(2), Cyclic(2)], [5]), None),
+        (Join([Linear(2), KERAS_COSINE], [5]), None),
+        (Product([Linear(2), Cosine(5), Constant()]), 5),
+        (Product([Linear(2), Cyclic(2)]), None),
+        (Product([Linear(2), lambda t: 1.0]), None),
+        (Product([Constant(), Constant()]), 0),
+        (Clip(Linear(4)), 4),
+        (Clip(Cyclic(4)), None),
+        (one_cycle(10), 10),
+        (warmup_hold_decay(2, 1, 2), 5),
+        (schedules.Schedule(), None),
+    ],
+    ids=[f"{number}" for number in range(22)],
+)
+def test_when_a_schedule_ends(schedule, end):
+    assert schedule.ends_at == end
+
+
+@pytest.mark.parametrize("schedule", [schedule for schedule, _ in VALUES], ids=repr)
+def test_from_its_end_on_a_schedule_stays_the_same(schedule):
+    end = schedule.ends_at
+    if end is not None:
+        last = number(schedule(end))
+        assert [number(schedule(end + t)) for t in (1, 2, 1000)] == [close(last)] * 3
+
+
+@pytest.mark.parametrize("schedule", [schedule for schedule, _ in VALUES], ids=repr)
+def test_ours_take_all_times_at_once(schedule):
+    if "keras.optimizers" not in repr(schedule):  # not all of Keras's do
+        times = ops.arange(5, dtype="int32")
+        assert tuple(evaluate(schedule, times).shape) in [(5,), ()]
+
+
+@pytest.mark.parametrize("schedule", [schedule for schedule, _ in VALUES], ids=repr)
+def test_all_times_at_once_give_what_each_gives(schedule):
+    times = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 100, 2**24 - 1, 2**24, 10**9])
+    one_by_one = [number(schedule(int(t))) for t in times]
+    np.testing.assert_allclose(values_at(schedule, times), one_by_one, rtol=1e-5, atol=2e-7)
+
+
+@pytest.mark.parametrize("schedule", [schedule for schedule, _ in VALUES], ids=repr)
+def test_preview_goes_to_the_end(schedule):
+    if schedule.ends_at is None:
+        with pytest.raises(
+            ValueError, match=r"^preview: `length` must be .+, got None\. Use .+\.$"
+        ):
+            schedule.preview()
+    elif schedule.ends_at < 100:
+        expected = [number(schedule(t)) for t in range(schedule.ends_at + 1)]
+        np.testing.assert_allclose(schedule.preview(), expected, rtol=1e-5, atol=2e-7)
+
+
+def test_a_step_of_the_latest_time_still_compares():
+    latest = 2**31 - 1
+    for schedule in (
+        Piecewise([latest], [0.0, 1.0]),
+        Join([Constant(0.0), Linear(1)], [latest]),
+        Cyclic(latest),
+        Linear(latest),
+    ):
+        step = compiled(schedule)
+        assert number(step(ops.convert_to_tensor(5, dtype="int32"))) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_length_beyond_the_latest_time_is_refused_in_the_whole_too():
+    with pytest.raises(ValueError, match=r"Join: `boundaries` must be at most 2147483647, .+, got"):
+        warmup_hold_decay(2**31 - 1, 1, 1)
+
+
+def test_what_float32_takes_for_zero_is_no_end_of_an_exponential():
+    with pytest.raises(ValueError, match="Exponential: `end` must be a finite number above 0"):
+        Exponential(4, 1.0, 1e-50)
 
 
 def test_preview_gives_what_each_time_sees():

@@ -74,8 +74,11 @@ def test_noise_shape_drops_slices_together():
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
 def test_without_a_schedule_it_is_keras_dropout_to_the_bit(rate):
     x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    try:
+        plain = keras.layers.Dropout(rate, seed=7)(x, training=True)
+    except ValueError:
+        pytest.skip(f"Keras's own Dropout({rate}) fails here, as on TensorFlow before 3.14")
     ours = ScheduledDropout(rate, seed=7)(x, training=True)
-    plain = keras.layers.Dropout(rate, seed=7)(x, training=True)
     np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(plain))
 
 

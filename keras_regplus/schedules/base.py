@@ -1,122 +1,37 @@
-"""What a schedule is, and how one is told from a name, a config or an object."""
+"""How a schedule is told from a name, a config, a function or an object, and saved."""
 
 from __future__ import annotations
 
-import functools
 import json
+from collections.abc import Hashable
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_regplus._checks import count, one_of
+from keras_regplus._checks import complain
+from keras_regplus.schedules.evaluation import name_of, unit_of
+from keras_regplus.schedules.functions import is_function, is_registered
+from keras_regplus.schedules.names import by_name
+from keras_regplus.schedules.schedule import Schedule, check_unit
 
-UNITS = ("step", "epoch")
+__all__ = [
+    "MOST_LEVELS",
+    "Schedule",
+    "check_unit",
+    "checked_part",
+    "checked_schedule",
+    "comparable",
+    "deserialize",
+    "end_of",
+    "get",
+    "is_schedule",
+    "serialize",
+    "spelled",
+    "unit_of",
+]
 
-
-class Schedule:
-    """A factor that changes over a training: `value = schedule(t)`.
-
-    Use one of its subclasses wherever this package takes a `schedule`; subclass
-    it for a shape of your own. The strength of a penalty, or the rate of a layer,
-    is its base value times `schedule(t)`. `t` counts optimizer updates finished
-    (`unit="step"`) or epochs finished (`unit="epoch"`): the first step of a
-    training sees `t = 0`.
-
-    A subclass defines `__call__` with `keras.ops` alone, because `t` is a traced
-    value inside a compiled step, and `get_config` with all constructor arguments.
-    Register it with `keras.saving.register_keras_serializable`. Schedules are
-    values: do not change one after construction; two with the same config are
-    equal.
-
-    Attributes:
-        unit: `"step"`, `"epoch"`, or None for a schedule that does not depend on `t`.
-
-    Example:
-        >>> import keras
-        >>> from keras_regplus import schedules
-        >>> @keras.saving.register_keras_serializable(package="my_project")
-        ... class HalfFrom(schedules.Schedule):
-        ...     def __init__(self, start):
-        ...         self.start = start
-        ...
-        ...     def __call__(self, t):
-        ...         return keras.ops.where(t < self.start, 1.0, 0.5)
-        ...
-        ...     def get_config(self):
-        ...         return {"start": self.start}
-        >>> schedule = HalfFrom(100)
-        >>> [float(schedule(t)) for t in (0, 99, 100)]
-        [1.0, 1.0, 0.5]
-        >>> schedule
-        HalfFrom(start=100)
-    """
-
-    unit: str | None = "step"
-
-    def __call__(self, t: Any) -> Any:
-        """The factor at time `t`, a number or a tensor of any integer or float dtype."""
-        raise NotImplementedError(f"{type(self).__name__} must define `__call__(self, t)`.")
-
-    def preview(self, length: int) -> np.ndarray:
-        """The factors at t = 0, 1, 2, ... before any training.
-
-        Use it to look at a schedule, or to draw it. Each value is computed as a step
-        would, so a length of 10,000 takes seconds.
-
-        Args:
-            length: How many, a whole number of at least 1.
-
-        Returns:
-            A float32 array of shape `(length,)`.
-
-        Raises:
-            TypeError: If `length` is not a number.
-            ValueError: If it is not a whole number of at least 1.
-
-        Example:
-            >>> from keras_regplus import schedules
-            >>> schedules.LinearWarmup(4).preview(6).tolist()
-            [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
-        """
-        length = count("preview", "length", length, advice="Use a number of steps or epochs.")
-        values = [keras.ops.convert_to_numpy(self(t)) for t in range(length)]
-        return np.array(values, dtype="float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Schedule:
-        """The schedule that `get_config` described."""
-        return cls(**config)
-
-    @functools.cached_property
-    def _key(self) -> str:
-        """What equality goes by; kept, because every weight asks for it at every eager step."""
-        return json.dumps(self.get_config(), sort_keys=True)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Schedule) and type(other) is type(self) and other._key == self._key
-
-    def __hash__(self) -> int:
-        return hash((type(self), self._key))
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
-
-
-def check_unit(owner: str, unit: str) -> str:
-    """Return `unit`, or raise if it is neither `"step"` nor `"epoch"`."""
-    return one_of(
-        owner,
-        "unit",
-        unit,
-        UNITS,
-        advice='Use "step" to count optimizer updates or "epoch" to count epochs.',
-    )
+# How deep schedules may be made of schedules. Python itself gives up at some hundred.
+MOST_LEVELS = 32
 
 
 def serialize(schedule: Any) -> dict[str, Any] | None:
@@ -125,17 +40,29 @@ def serialize(schedule: Any) -> dict[str, Any] | None:
     Use it in the `get_config` of a class of yours that holds a schedule.
 
     Args:
-        schedule: A `Schedule`, a Keras `LearningRateSchedule`, or None.
+        schedule: A `Schedule`, a Keras `LearningRateSchedule`, a function that is
+            registered with Keras, or None.
 
     Returns:
         A dictionary that `deserialize` takes, or None for None.
+
+    Raises:
+        ValueError: If it is a function that is not registered, or a lambda.
 
     Example:
         >>> from keras_regplus import schedules
         >>> schedules.serialize(schedules.LinearWarmup(10))["registered_name"]
         'keras_regplus>LinearWarmup'
     """
-    return None if schedule is None else keras.saving.serialize_keras_object(schedule)
+    if schedule is None:
+        return None
+    if is_function(schedule) and not is_registered(schedule):
+        raise ValueError(
+            f"{name_of(schedule)}: a function that is used as a schedule must be registered to be "
+            f"saved, got {schedule!r}. Define it with `def` and decorate it with "
+            "`@keras.saving.register_keras_serializable()`, or subclass `schedules.Schedule`."
+        )
+    return keras.saving.serialize_keras_object(schedule)
 
 
 def deserialize(config: dict[str, Any] | None, custom_objects: dict[str, Any] | None = None) -> Any:
@@ -144,7 +71,8 @@ def deserialize(config: dict[str, Any] | None, custom_objects: dict[str, Any] | 
     Use it in the `from_config` of a class of yours that holds a schedule.
 
     Args:
-        config: A dictionary made by `serialize`, or None.
+        config: A dictionary made by `serialize`, or None. Schedules may be made of
+            schedules up to 32 levels deep.
         custom_objects: Classes by name, where they are not registered. Defaults to None.
 
     Returns:
@@ -152,7 +80,7 @@ def deserialize(config: dict[str, Any] | None, custom_objects: dict[str, Any] | 
 
     Raises:
         TypeError: If `config` is not a dictionary.
-        ValueError: If it describes something that is no schedule.
+        ValueError: If it describes something that is no schedule, or is too deep.
 
     Example:
         >>> from keras_regplus import schedules
@@ -166,12 +94,13 @@ def deserialize(config: dict[str, Any] | None, custom_objects: dict[str, Any] | 
             "deserialize: `config` must be a dictionary made by `serialize`, "
             f"got {config!r}. Pass objects to `schedules.get`."
         )
+    _check_depth(config)
     found = keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
-    # Keras returns whatever the config names, a layer too.
-    if not is_schedule(found):
+    # Keras returns whatever the config names: a layer, or a function of its own.
+    if not is_schedule(found) or (is_function(found) and not is_registered(found)):
         raise ValueError(
             "deserialize: `config` must be the config of a schedule, "
-            f"got one of {type(found).__name__}. Check the file it came from."
+            f"got one of {name_of(found)}. Check the file it came from."
         )
     return found
 
@@ -181,50 +110,106 @@ def get(identifier: Any) -> Any:
 
     Use it where your own class takes a `schedule` argument.
 
+    A function is a schedule as it is: it takes the number of optimizer updates
+    finished, a float32 scalar, and returns a factor, computed with `keras.ops`. For a schedule that
+    counts epochs subclass `Schedule`. A function cannot be saved, so neither can a
+    model that holds it, unless it is decorated with
+    `@keras.saving.register_keras_serializable()`; a lambda never can.
+
     Args:
         identifier: None (the constant 1), a `Schedule`, a Keras
             `LearningRateSchedule` (it counts steps, and its value is used as a
-            factor, not as a learning rate), or the dictionary of one.
+            factor, not as a learning rate), a function of one argument, the name of a
+            schedule that needs no arguments, or a dictionary made by `serialize`.
 
     Returns:
         A schedule, or None for None.
 
     Raises:
         TypeError: If `identifier` is none of these.
-        ValueError: If a dictionary describes no schedule.
+        ValueError: If a dictionary describes no schedule, a name is unknown, or it is
+            that of a schedule that needs arguments.
 
     Example:
         >>> import keras
         >>> from keras_regplus import schedules
         >>> schedules.get(schedules.LinearWarmup(10))
         LinearWarmup(duration=10, unit='step')
+        >>> schedules.get("constant")
+        Constant(value=1.0)
         >>> schedules.get(None) is None
         True
         >>> cosine = keras.optimizers.schedules.CosineDecay(1.0, decay_steps=100)
         >>> schedules.get(cosine) is cosine
         True
+        >>> halving = schedules.get(lambda step: 0.5 ** (step / 1000))
+        >>> float(halving(1000))
+        0.5
     """
     return checked_schedule("get", identifier)
 
 
 def checked_schedule(owner: str, schedule: Any) -> Any:
     """What `get` gives for the argument `schedule` of `owner`."""
-    if schedule is None or is_schedule(schedule):
-        return schedule
-    if isinstance(schedule, dict):
-        return deserialize(schedule)
-    raise TypeError(
-        f"{owner}: `schedule` must be None, a schedule of `keras_regplus.schedules`, a Keras "
-        f"`LearningRateSchedule` or the config of one, got {schedule!r}. "
-        "Use for example `schedules.LinearWarmup(1000)`, or subclass `schedules.Schedule`."
+    if schedule is None:
+        return None
+    return checked_part(owner, "schedule", schedule, "None, ")
+
+
+def checked_part(owner: str, name: str, part: Any, also: str = "") -> Any:
+    """The schedule that the argument `name` of `owner` means; `also` is what else it may be."""
+    if isinstance(part, str):
+        return by_name(owner, name, part)
+    if isinstance(part, dict):
+        return deserialize(part)
+    if is_schedule(part):
+        return part
+    rule = (
+        f"{also}a schedule of `keras_regplus.schedules`, a Keras `LearningRateSchedule`, the "
+        "config of one, or a function of one argument"
     )
+    advice = "Use for example `schedules.LinearWarmup(1000)`, or subclass `schedules.Schedule`."
+    raise TypeError(complain(owner, name, rule, part, advice))
 
 
 def is_schedule(value: Any) -> bool:
-    """Whether `value` can be called with a time and saved."""
+    """Whether `value` can be called with a time."""
+    return _is_object(value) or is_function(value)
+
+
+def end_of(schedule: Any) -> int | None:
+    """When `schedule` ends, 0 for what does not depend on time, None where nobody knows."""
+    return 0 if unit_of(schedule) is None else getattr(schedule, "ends_at", None)
+
+
+def comparable(schedule: Any) -> Hashable:
+    """What is equal and hashable for equal schedules; those of Keras compare by identity."""
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return json.dumps(serialize(schedule), sort_keys=True)
+    return schedule
+
+
+def spelled(schedule: Any) -> str:
+    """`repr`, with a name or a config for what has none that evaluates back."""
+    if is_function(schedule):
+        return name_of(schedule)
+    return repr(schedule if isinstance(schedule, Schedule) else serialize(schedule))
+
+
+def _is_object(value: Any) -> bool:
     return isinstance(value, (Schedule, keras.optimizers.schedules.LearningRateSchedule))
 
 
-def unit_of(schedule: Any) -> str | None:
-    """What `schedule` counts; Keras's learning-rate schedules count steps."""
-    return getattr(schedule, "unit", "step")
+def _check_depth(config: dict[str, Any]) -> None:
+    """Raise where a config is too deep for Python to read."""
+    level: list[Any] = [config]
+    # Each schedule adds a dictionary, its arguments, and a list in these.
+    for _ in range(3 * MOST_LEVELS):
+        children = (c for box in level for c in (box.values() if isinstance(box, dict) else box))
+        level = [child for child in children if isinstance(child, (dict, list, tuple))]
+        if not level:
+            return
+    raise ValueError(
+        f"deserialize: `config` must be at most {MOST_LEVELS} levels of schedules deep, got more. "
+        "Check the file it came from."
+    )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_regplus._checks import complain, count
+from keras_regplus._checks import complain
+from keras_regplus.schedules._arguments import checked_factor, checked_time
 from keras_regplus.schedules.base import (
+    MOST_LEVELS,
     Schedule,
     check_unit,
-    deserialize,
-    is_schedule,
+    checked_part,
+    comparable,
+    end_of,
     serialize,
+    spelled,
     unit_of,
 )
-from keras_regplus.schedules.shapes import checked_factor
+from keras_regplus.schedules.evaluation import evaluate
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
@@ -58,6 +63,7 @@ class Piecewise(Schedule):
         self.values = _checked_values("Piecewise", values)
         _check_length("Piecewise", "values", values, len(self.boundaries) + 1)
         self.unit = check_unit("Piecewise", unit)
+        self.ends_at = self.boundaries[-1]
 
     def __call__(self, t: Any) -> Any:
         factor = ops.convert_to_tensor(self.values[0], dtype="float32")
@@ -76,9 +82,15 @@ class Piecewise(Schedule):
 class _Composite(Schedule):
     """What the schedules that are made of others share."""
 
+    _arguments: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def _key(self) -> Hashable:
+        # Not the config, which a function among the parts does not have.
+        return tuple(_mapped(comparable, getattr(self, name)) for name in self._arguments)
+
     def __repr__(self) -> str:
-        # The config of a composite is deep and long; what it was made from is not.
-        arguments = (f"{name}={_spelled(getattr(self, name))}" for name in self.get_config())
+        arguments = (f"{name}={_spelled(getattr(self, name))}" for name in self._arguments)
         return f"{type(self).__name__}({', '.join(arguments)})"
 
 
@@ -97,9 +109,10 @@ class Join(_Composite):
     | value | 0 | 0.5 | 1 | 1 | 0.5 | 0 | 0 |
 
     Args:
-        schedules: The parts, a list of schedules of this package or of Keras's
-            learning-rate schedules (or their configs). At least one must have a unit,
-            and those that have one must have the same: boundaries are counted in it.
+        schedules: The parts, a list of schedules of this package, Keras's learning-rate
+            schedules (or configs of these), or functions. At least one must have a
+            unit, and those that have one must have the same: boundaries are counted
+            in it.
         boundaries: Steps or epochs at which the next part begins, a list of whole
             numbers of at least 1 that rise, one fewer than there are parts.
 
@@ -114,6 +127,8 @@ class Join(_Composite):
         >>> schedules.Join([rise, fall], [3]).preview(7).tolist()
         [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, 0.0]
     """
+
+    _arguments = ("schedules", "boundaries")
 
     def __init__(self, schedules: Sequence[Any], boundaries: Sequence[int]):
         self.boundaries = _checked_boundaries("Join", boundaries)
@@ -130,12 +145,15 @@ class Join(_Composite):
                     "Use `Piecewise` to join constants.",
                 )
             )
+        self._levels = _checked_levels("Join", self.schedules)
+        last = end_of(self.schedules[-1])
+        self.ends_at = None if last is None else self.boundaries[-1] + last
 
     def __call__(self, t: Any) -> Any:
-        factor = _factor(self.schedules[0], t)
+        factor = evaluate(self.schedules[0], t)
         for boundary, part in zip(self.boundaries, self.schedules[1:], strict=True):
             # All parts are computed at all times, and none is made for times below 0.
-            later = _factor(part, ops.maximum(t - boundary, 0))
+            later = evaluate(part, ops.maximum(t - boundary, 0))
             factor = ops.where(ops.greater_equal(t, boundary), later, factor)
         return factor
 
@@ -160,8 +178,8 @@ class Product(_Composite):
     | value | 0 | 0.125 | 0.375 | 0.5 | 0.5 |
 
     Args:
-        schedules: The parts, a list of schedules of this package or of Keras's
-            learning-rate schedules (or their configs). Those that have a unit must
+        schedules: The parts, a list of schedules of this package, Keras's learning-rate
+            schedules (or configs of these), or functions. Those that have a unit must
             have the same.
 
     Raises:
@@ -175,14 +193,19 @@ class Product(_Composite):
         [0.0, 0.125, 0.25, 0.375, 0.5, 0.5]
     """
 
+    _arguments = ("schedules",)
+
     def __init__(self, schedules: Sequence[Any]):
         self.schedules = _checked_parts("Product", schedules)
         self.unit = _common_unit("Product", self.schedules)
+        self._levels = _checked_levels("Product", self.schedules)
+        ends = [end for end in map(end_of, self.schedules) if end is not None]
+        self.ends_at = max(ends) if len(ends) == len(self.schedules) else None
 
     def __call__(self, t: Any) -> Any:
-        factor = _factor(self.schedules[0], t)
+        factor = evaluate(self.schedules[0], t)
         for part in self.schedules[1:]:
-            factor = factor * _factor(part, t)
+            factor = factor * evaluate(part, t)
         return factor
 
     def get_config(self) -> dict[str, Any]:
@@ -203,8 +226,8 @@ class Clip(_Composite):
     | value | 0.2 | 0.25 | 0.75 | 0.8 | 0.8 |
 
     Args:
-        schedule: A schedule of this package, or a Keras learning-rate schedule (or
-            the config of one). Its unit is the unit of the whole.
+        schedule: A schedule of this package, a Keras learning-rate schedule (or the
+            config of one), or a function. Its unit is the unit of the whole.
         minimum: The least factor, a finite number of at least 0. Defaults to 0.0.
         maximum: The greatest factor, a finite number of at least `minimum`.
             Defaults to 1.0.
@@ -220,9 +243,13 @@ class Clip(_Composite):
         [0.25, 0.25, 0.5, 0.75, 0.75, 0.75]
     """
 
+    _arguments = ("schedule", "minimum", "maximum")
+
     def __init__(self, schedule: Any, minimum: float = 0.0, maximum: float = 1.0):
-        self.schedule = _checked_part("Clip", "schedule", schedule)
+        self.schedule = checked_part("Clip", "schedule", schedule)
         self.unit = unit_of(self.schedule)
+        self._levels = _checked_levels("Clip", [self.schedule])
+        self.ends_at = end_of(self.schedule)
         self.minimum = checked_factor("Clip", "minimum", minimum)
         self.maximum = checked_factor("Clip", "maximum", maximum)
         if self.maximum < self.minimum:
@@ -230,7 +257,7 @@ class Clip(_Composite):
             raise ValueError(complain("Clip", "maximum", rule, maximum, "Exchange the two."))
 
     def __call__(self, t: Any) -> Any:
-        return ops.clip(_factor(self.schedule, t), self.minimum, self.maximum)
+        return ops.clip(evaluate(self.schedule, t), self.minimum, self.maximum)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -240,34 +267,31 @@ class Clip(_Composite):
         }
 
 
-def _factor(part: Any, t: Any) -> Any:
-    """The factor of a part; Keras's schedules give what dtype they like."""
-    return ops.cast(part(t), "float32")
+def _mapped(function: Any, value: Any) -> Any:
+    return tuple(map(function, value)) if isinstance(value, tuple) else function(value)
 
 
 def _spelled(value: Any) -> str:
-    """`repr`, with the config for what has none that evaluates back."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(_spelled, value))}]"
-    if is_schedule(value) and not isinstance(value, Schedule):
-        return repr(serialize(value))
-    return repr(value)
+    return repr(value) if isinstance(value, (int, float)) else spelled(value)
 
 
-def _checked_part(owner: str, name: str, part: Any) -> Any:
-    """Return the schedule that `part` is, or is the config of."""
-    if isinstance(part, dict):
-        return deserialize(part)
-    if not is_schedule(part):
-        rule = "a schedule of `keras_regplus.schedules` or a Keras `LearningRateSchedule`"
-        raise TypeError(complain(owner, name, rule, part, "Use for example `Linear(1000)`."))
-    return part
+def _checked_levels(owner: str, parts: Sequence[Any]) -> int:
+    """How many levels of schedules a composite of `parts` has."""
+    levels = 1 + max(getattr(part, "_levels", 1) for part in parts)
+    if levels > MOST_LEVELS:
+        raise ValueError(
+            f"{owner}: schedules must be made of schedules at most {MOST_LEVELS} levels deep, "
+            f"got {levels}. Write it with fewer parts, or subclass `schedules.Schedule`."
+        )
+    return levels
 
 
 def _checked_parts(owner: str, parts: Any) -> tuple[Any, ...]:
     advice = "Use for example [Linear(1000), Constant(0.5)]."
     parts = _checked_list(owner, "schedules", parts, advice)
-    return tuple(_checked_part(owner, "schedules", part) for part in parts)
+    return tuple(checked_part(owner, "schedules", part) for part in parts)
 
 
 def _common_unit(owner: str, parts: Sequence[Any]) -> str | None:
@@ -282,7 +306,7 @@ def _common_unit(owner: str, parts: Sequence[Any]) -> str | None:
 def _checked_boundaries(owner: str, boundaries: Any) -> tuple[int, ...]:
     rule, advice = "whole numbers that rise", "Use for example [1000, 2000]."
     found = tuple(
-        count(owner, "boundaries", boundary, advice=advice)
+        checked_time(owner, "boundaries", boundary, advice=advice)
         for boundary in _checked_list(owner, "boundaries", boundaries, advice)
     )
     if list(found) != sorted(set(found)):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from keras_regplus._checks import complain, count, finite_number
+from keras_regplus._checks import complain, finite_number
+from keras_regplus.schedules._arguments import checked_factor, checked_time
 from keras_regplus.schedules.base import Schedule, check_unit
 from keras_regplus.schedules.compose import Join, Piecewise
-from keras_regplus.schedules.shapes import Constant, Cosine, Linear, checked_factor
+from keras_regplus.schedules.shapes import Constant, Cosine, Linear
 
 
 def early(until: int, *, unit: str = "step") -> Schedule:
@@ -40,7 +41,9 @@ def early(until: int, *, unit: str = "step") -> Schedule:
     References:
         [Liu et al., 2023](https://arxiv.org/abs/2303.01500)
     """
-    until = count("early", "until", until, advice="Use the length of the first part, such as 1000.")
+    until = checked_time(
+        "early", "until", until, advice="Use the length of the first part, such as 1000."
+    )
     return Piecewise([until], [1.0, 0.0], unit=check_unit("early", unit))
 
 
@@ -76,7 +79,9 @@ def late(start: int, *, unit: str = "step") -> Schedule:
     References:
         [Liu et al., 2023](https://arxiv.org/abs/2303.01500)
     """
-    start = count("late", "start", start, advice="Use the length of the first part, such as 1000.")
+    start = checked_time(
+        "late", "start", start, advice="Use the length of the first part, such as 1000."
+    )
     return Piecewise([start], [0.0, 1.0], unit=check_unit("late", unit))
 
 
@@ -92,9 +97,10 @@ def one_cycle(
 
     Use it beside a learning rate that does the same, or upside down to it.
 
-    From t = 0 to `peak = round(peak_at * duration)` it is half a cosine from `start`
-    to 1, from there to `duration` half a cosine from 1 to `end`, where it stays. With
-    `duration=6`, `peak_at=0.5` and `end=0.5`:
+    `value(t) = 1 + (start - 1) * (1 + cos(pi * t / peak)) / 2` up to
+    `peak = round(peak_at * duration)`, from there
+    `value(t) = end + (1 - end) * (1 + cos(pi * (t - peak) / (duration - peak))) / 2`
+    up to `duration`, where it stays. With `duration=6`, `peak_at=0.5` and `end=0.5`:
 
     | t | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 |
     | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -126,7 +132,7 @@ def one_cycle(
         [Smith & Topin, 2018](https://arxiv.org/abs/1708.07120)
     """
     owner = "one_cycle"
-    duration = count(owner, "duration", duration, minimum=2, advice="Use for example 1000.")
+    duration = checked_time(owner, "duration", duration, minimum=2, advice="Use for example 1000.")
     advice = "Use for example 0.3."
     share = finite_number(owner, "peak_at", peak_at, minimum=0, maximum=1, advice=advice)
     peak = round(share * duration)
@@ -179,9 +185,9 @@ def warmup_hold_decay(
         [Hu et al., 2024](https://arxiv.org/abs/2404.06395)
     """
     owner, advice = "warmup_hold_decay", "Use a number of steps (or epochs), such as 1000."
-    warmup = count(owner, "warmup", warmup, advice=advice)
-    hold = count(owner, "hold", hold, minimum=0, advice=advice)
-    decay = count(owner, "decay", decay, advice=advice)
+    warmup = checked_time(owner, "warmup", warmup, advice=advice)
+    hold = checked_time(owner, "hold", hold, minimum=0, advice=advice)
+    decay = checked_time(owner, "decay", decay, advice=advice)
     unit = check_unit(owner, unit)
     rise = Linear(warmup, unit=unit)
     fall = Linear(decay, 1.0, checked_factor(owner, "end", end), unit=unit)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regplus._checks import complain, count, finite_number
+from keras_regplus.schedules._arguments import above_zero, checked_factor, checked_time
 from keras_regplus.schedules.base import Schedule, check_unit
 
 
@@ -18,7 +18,11 @@ class Constant(Schedule):
 
     Use it to scale a base value, or to stand for "no schedule" in a comparison.
 
-    `value(t) = value`
+    `value(t) = value`, so with `value=0.5`:
+
+    | t | 0 | 1 | 1000 |
+    | --- | --- | --- | --- |
+    | value | 0.5 | 0.5 | 0.5 |
 
     Args:
         value: The factor, a finite number of at least 0. Defaults to 1.0.
@@ -34,11 +38,10 @@ class Constant(Schedule):
     """
 
     unit = None
+    ends_at = 0
 
     def __init__(self, value: float = 1.0):
-        self.value = finite_number(
-            "Constant", "value", value, minimum=0, advice="Use 1.0 for the base value itself."
-        )
+        self.value = checked_factor("Constant", "value", value)
 
     def __call__(self, t: Any) -> Any:
         return ops.convert_to_tensor(self.value, dtype="float32")
@@ -76,7 +79,7 @@ class LinearWarmup(Schedule):
     """
 
     def __init__(self, duration: int, unit: str = "step"):
-        self.duration = count(
+        self.duration = self.ends_at = checked_time(
             "LinearWarmup",
             "duration",
             duration,
@@ -98,7 +101,7 @@ class _Shape(Schedule):
 
     def __init__(self, duration: int, start: float, end: float, unit: str):
         owner = type(self).__name__
-        self.duration = count(
+        self.duration = self.ends_at = checked_time(
             owner,
             "duration",
             duration,
@@ -204,7 +207,7 @@ class Polynomial(_Shape):
         unit: str = "step",
     ):
         super().__init__(duration, start, end, unit)
-        self.power = _above_zero("Polynomial", "power", power, advice="Use 1.0 for a line.")
+        self.power = above_zero("Polynomial", "power", power, advice="Use 1.0 for a line.")
 
     def _share(self, t: Any) -> Any:
         return 1 - ops.power(1 - _progress(t, self.duration), self.power)
@@ -286,7 +289,7 @@ class Exponential(_Shape):
     def __init__(self, duration: int, start: float = 1.0, end: float = 0.01, *, unit: str = "step"):
         super().__init__(duration, start, end, unit)
         for name, value in (("start", start), ("end", end)):
-            _above_zero("Exponential", name, value, advice="Use `Linear` to reach 0.")
+            above_zero("Exponential", name, value, advice="Use `Linear` to reach 0.")
 
     def __call__(self, t: Any) -> Any:
         # Each power is exact at its end, and no quotient of the two can overflow.
@@ -333,23 +336,12 @@ class Cyclic(_Shape):
 
     def __init__(self, duration: int, start: float = 0.0, end: float = 1.0, *, unit: str = "step"):
         super().__init__(duration, start, end, unit)
+        self.ends_at = None
 
     def _share(self, t: Any) -> Any:
         # The remainder of an integer is exact at any time; that of a float32 is not.
         phase = _progress(ops.mod(t, self.duration), self.duration)
         return 1 - ops.abs(1 - 2 * phase)
-
-
-def checked_factor(owner: str, name: str, value: Any) -> float:
-    """Return `value` as a float, or raise if it cannot be a factor."""
-    return finite_number(owner, name, value, minimum=0, advice="Use 1.0 for the base value itself.")
-
-
-def _above_zero(owner: str, name: str, value: Any, advice: str) -> float:
-    number = finite_number(owner, name, value, minimum=0, advice=advice)
-    if number == 0:
-        raise ValueError(complain(owner, name, "a finite number above 0", value, advice))
-    return number
 
 
 def _progress(t: Any, duration: int) -> Any:

@@ -18,17 +18,30 @@ def formula(x: Any) -> Any:
     return x
 
 
+def two_arguments(x: Any, y: Any) -> Any:
+    return x
+
+
 STRENGTHS = [-0.1, NAN, INF, "0.1", None, True, [0.1]]
+FACTORS = [*STRENGTHS, 1e39]
 COUNTS = [0, -1, 1.5, NAN, INF, "ten", None, True]
+TIMES = [*COUNTS, 2**31]
 SWITCHES = ["yes", 2, None]
 UNITS = ["steps", "batch", None, 1]
-BOUNDARIES = [[], [0], [-1], [1.5], [NAN], ["ten"], [True], [3, 3], [4, 3], 3, "34", None]
-SCHEDULES = [0.5, "linear", formula, keras.regularizers.L2(0.1), schedules.LinearWarmup]
+BOUNDARIES = [[], [0], [2**31], [-1], [1.5], [NAN], ["ten"], [True], [3, 3], [4, 3], 3, "34", None]
+SCHEDULES = [
+    0.5,
+    "linear",
+    "l2",
+    two_arguments,
+    keras.regularizers.L2(0.1),
+    schedules.LinearWarmup,
+]
 
 WARM = schedules.LinearWarmup(4)
 WARM_EPOCHS = schedules.LinearWarmup(2, "epoch")
 COSINE = keras.optimizers.schedules.CosineDecay(1.0, decay_steps=10)
-NO_PARTS = [None, 0.5, "linear", formula, schedules.LinearWarmup, keras.regularizers.L2(0.1)]
+NO_PARTS = [None, *SCHEDULES]
 PART_LISTS = [[], WARM, None, "linear", {}, [WARM, WARM_EPOCHS], *([WARM, bad] for bad in NO_PARTS)]
 
 
@@ -48,28 +61,28 @@ SUBJECTS = [
         schedules.Constant,
         "schedule",
         calls=[{}, {"value": 0.5}],
-        bad={"value": STRENGTHS},
+        bad={"value": FACTORS},
     ),
     Subject(
         schedules.LinearWarmup,
         "schedule",
         calls=[{"duration": 10}, {"duration": 3, "unit": "epoch"}],
-        bad={"duration": COUNTS, "unit": UNITS},
+        bad={"duration": TIMES, "unit": UNITS},
     ),
     Subject(
         schedules.Linear,
         "schedule",
         calls=[{"duration": 3, "start": 0.5, "end": 2.0, "unit": "epoch"}],
-        bad={"duration": COUNTS, "start": STRENGTHS, "end": STRENGTHS, "unit": UNITS},
+        bad={"duration": TIMES, "start": FACTORS, "end": FACTORS, "unit": UNITS},
     ),
     Subject(
         schedules.Polynomial,
         "schedule",
         calls=[{"duration": 10}, {"duration": 3, "start": 1.0, "end": 0.2, "power": 0.5}],
         bad={
-            "duration": COUNTS,
-            "start": STRENGTHS,
-            "end": STRENGTHS,
+            "duration": TIMES,
+            "start": FACTORS,
+            "end": FACTORS,
             "power": [*STRENGTHS, 0.0],
             "unit": UNITS,
         },
@@ -78,16 +91,16 @@ SUBJECTS = [
         schedules.Cosine,
         "schedule",
         calls=[{"duration": 3}],
-        bad={"duration": COUNTS, "start": STRENGTHS, "end": STRENGTHS, "unit": UNITS},
+        bad={"duration": TIMES, "start": FACTORS, "end": FACTORS, "unit": UNITS},
     ),
     Subject(
         schedules.Exponential,
         "schedule",
         calls=[{"duration": 3}],
         bad={
-            "duration": COUNTS,
-            "start": [*STRENGTHS, 0.0],
-            "end": [*STRENGTHS, 0.0],
+            "duration": TIMES,
+            "start": [*FACTORS, 0.0],
+            "end": [*FACTORS, 0.0],
             "unit": UNITS,
         },
     ),
@@ -95,7 +108,7 @@ SUBJECTS = [
         schedules.Cyclic,
         "schedule",
         calls=[{"duration": 3}],
-        bad={"duration": [*COUNTS, 1], "start": STRENGTHS, "end": STRENGTHS, "unit": UNITS},
+        bad={"duration": [*TIMES, 1], "start": FACTORS, "end": FACTORS, "unit": UNITS},
     ),
     Subject(
         schedules.Piecewise,
@@ -110,7 +123,7 @@ SUBJECTS = [
                 None,
                 1.0,
                 "012",
-                *([0.0, 0.5, bad] for bad in STRENGTHS),
+                *([0.0, 0.5, bad] for bad in FACTORS),
             ],
             "unit": UNITS,
         },
@@ -142,8 +155,8 @@ SUBJECTS = [
         ],
         bad={
             "schedule": NO_PARTS,
-            "minimum": STRENGTHS,
-            "maximum": [*STRENGTHS, 0.1],
+            "minimum": FACTORS,
+            "maximum": [*FACTORS, 0.1],
         },
     ),
     Subject(
@@ -152,10 +165,17 @@ SUBJECTS = [
         calls=[
             {"regularizer": keras.regularizers.L1(0.1), "schedule": WARM},
             {"regularizer": "l2", "schedule": COSINE},
-            {"regularizer": regularizers.ScheduledL2(0.1, WARM), "schedule": WARM_EPOCHS},
+            {"regularizer": keras.regularizers.L2(0.1), "schedule": WARM_EPOCHS},
         ],
         bad={
-            "regularizer": [None, 5, formula, keras.regularizers.L2, WARM],
+            "regularizer": [
+                None,
+                5,
+                formula,
+                keras.regularizers.L2,
+                WARM,
+                regularizers.ScheduledL2(0.1, WARM),
+            ],
             "schedule": SCHEDULES,
         },
     ),

@@ -1,4 +1,4 @@
-"""Learning curves as pictures. Needs matplotlib, which is imported when a picture is drawn."""
+"""Learning curves as pictures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ import numpy as np
 from keras_regplus._checks import boolean, complain, finite_number, one_of
 from keras_regplus.callbacks._monitoring import direction_of_name
 from keras_regplus.diagnosis import diagnose
+from keras_regplus.plots._drawing import COLORS, pyplot
 
 __all__ = ["HistoryPlotter", "plot_history"]
 
-# Okabe and Ito's colours, with a wine red and a grey for the yellow and the black that
-# vanish on white or on dark paper.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#7F7F7F")
 # Keys that belong to the loss, and keys that are settings and no measurements.
 _LOSS_KEYS = ("loss", "data_loss", "penalty")
 _SETTINGS = ("learning_rate", "lr", "overfitting_score")
@@ -104,7 +102,7 @@ class HistoryPlotter:
         advice = "Use True to put a point at the best epoch."
         marked = boolean("HistoryPlotter", "mark_best", mark_best, advice=advice)
         mode = _checked_mode(mode, metric)
-        ax = _pyplot().gca() if ax is None else ax
+        ax = pyplot().gca() if ax is None else ax
         for name, run in runs.items():
             best = mode if marked else None
             _draw(ax, run, metric, std, color=self._color(name), label=str(name).title(), best=best)
@@ -122,7 +120,7 @@ class HistoryPlotter:
         return metric
 
     def _color(self, name: Any) -> str:
-        free = _COLORS[len(self.color_table) % len(_COLORS)]
+        free = COLORS[len(self.color_table) % len(COLORS)]
         return self.color_table.setdefault(name, free)
 
 
@@ -161,11 +159,11 @@ def plot_history(history: Any) -> Any:
         rule = "a history with a loss"
         raise ValueError(complain("plot_history", "history", rule, run.metrics(), advice))
     panels = [keys for keys in _panels(run) if keys]
-    figure, axes = _pyplot().subplots(
+    figure, axes = pyplot().subplots(
         1, len(panels), figsize=(5.5 * len(panels), 4), layout="constrained", squeeze=False
     )
     for ax, keys in zip(axes[0], panels, strict=True):
-        for key, color in zip(keys, _COLORS * len(keys), strict=False):
+        for key, color in zip(keys, COLORS * len(keys), strict=False):
             _draw(ax, run, key, None, color=color, label=key, best=None)
         _label(ax, keys[0] if len(keys) == 1 else "", last_epoch=run.last_epoch)
     axes[0][0].set_ylabel("Loss")
@@ -324,12 +322,3 @@ def _checked_mode(mode: str, metric: str) -> str:
     if mode != "auto":
         return mode
     return "max" if direction_of_name(metric) == "max" else "min"
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        message = 'Plots need matplotlib. Install it with `pip install "keras-regplus[plot]"`.'
-        raise ImportError(message) from error
-    return plt

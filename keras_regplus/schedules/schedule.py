@@ -1,0 +1,132 @@
+"""What a schedule is."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from keras_regplus._checks import complain, count, one_of
+from keras_regplus.schedules.evaluation import values_at
+
+_UNITS = ("step", "epoch")
+
+
+class Schedule:
+    """A factor that changes over a training: `value = schedule(t)`.
+
+    Use one of its subclasses wherever this package takes a `schedule`; subclass
+    it for a shape of your own. The strength of a penalty, or the rate of a layer,
+    is its base value times `schedule(t)`. `t` counts optimizer updates finished
+    (`unit="step"`) or epochs finished (`unit="epoch"`): the first step of a
+    training sees `t = 0`.
+
+    A subclass defines `__call__` with `keras.ops` alone, because `t` is a traced
+    value inside a compiled step, and `get_config` with all constructor arguments.
+    Register it with `keras.saving.register_keras_serializable`. Schedules are
+    values: do not change one after construction; two with the same config are
+    equal.
+
+    Attributes:
+        unit: `"step"`, `"epoch"`, or None for a schedule that does not depend on `t`.
+        ends_at: The time from which the factor stays the same, or None where it never
+            does or nobody knows. Set it in your constructor if there is one: `preview`
+            and `plots.plot_schedule` then know how far to go, and
+            `RegularizationScheduler` warns where a training is shorter.
+
+    Example:
+        >>> import keras
+        >>> from keras_regplus import schedules
+        >>> @keras.saving.register_keras_serializable(package="my_project")
+        ... class HalfFrom(schedules.Schedule):
+        ...     def __init__(self, start):
+        ...         self.start = start
+        ...
+        ...     def __call__(self, t):
+        ...         return keras.ops.where(t < self.start, 1.0, 0.5)
+        ...
+        ...     def get_config(self):
+        ...         return {"start": self.start}
+        >>> schedule = HalfFrom(100)
+        >>> [float(schedule(t)) for t in (0, 99, 100)]
+        [1.0, 1.0, 0.5]
+        >>> schedule
+        HalfFrom(start=100)
+    """
+
+    unit: str | None = "step"
+    ends_at: int | None = None
+
+    def __call__(self, t: Any) -> Any:
+        """The factor at time `t`, a number or a tensor of any integer or float dtype."""
+        raise NotImplementedError(f"{type(self).__name__} must define `__call__(self, t)`.")
+
+    def preview(self, length: int | None = None) -> np.ndarray:
+        """The factors at t = 0, 1, 2, ... before any training.
+
+        Use it to look at a schedule; `plots.plot_schedule` draws it.
+
+        Args:
+            length: How many, a whole number of at least 1. Defaults to None: up to the
+                time at which the schedule ends, with the value there.
+
+        Returns:
+            A float32 array of shape `(length,)`.
+
+        Raises:
+            TypeError: If `length` is not a number.
+            ValueError: If it is not a whole number of at least 1, or None for a
+                schedule without an end.
+
+        Example:
+            >>> from keras_regplus import schedules
+            >>> schedules.LinearWarmup(4).preview().tolist()
+            [0.0, 0.25, 0.5, 0.75, 1.0]
+            >>> schedules.LinearWarmup(4).preview(6).tolist()
+            [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+        """
+        advice = "Use a number of steps or epochs."
+        if length is None:
+            if self.ends_at is None:
+                rule = "a whole number for a schedule without an end"
+                raise ValueError(complain("preview", "length", rule, None, advice))
+            length = self.ends_at + 1
+        return values_at(self, np.arange(count("preview", "length", length, advice=advice)))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as plain JSON values."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Schedule:
+        """The schedule that `get_config` described."""
+        return cls(**config)
+
+    @functools.cached_property
+    def _key(self) -> Hashable:
+        """What equality goes by; kept, because every weight asks for it at every eager step."""
+        return json.dumps(self.get_config(), sort_keys=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schedule) and type(other) is type(self) and other._key == self._key
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._key))
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def check_unit(owner: str, unit: str) -> str:
+    """Return `unit`, or raise if it is neither `"step"` nor `"epoch"`."""
+    return one_of(
+        owner,
+        "unit",
+        unit,
+        _UNITS,
+        advice='Use "step" to count optimizer updates or "epoch" to count epochs.',
+    )
