@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tarfile
 import zipfile
@@ -70,18 +71,16 @@ def tests(session: nox.Session, backend: str) -> None:
 
     Arguments after `--` go to pytest: `-m grid` for the wide grid alone.
     """
-    wheel = build(session)
     if backend == "torch":
         # This version has a build for the CPU alone; a newer one may bring gigabytes of CUDA.
         install(session, "torch==2.13.0")
-    install(session, f"{wheel}[suite,{backend}]")
-    if backend == "jax":
-        session.run("python", "-c", NO_TENSORFLOW)
-    away = Path(session.create_tmp()) / "away"
-    copy_tests(away)
-    session.chdir(away)
-    session.run("python", "-c", NOT_FROM_THE_CHECKOUT, str(ROOT))
-    session.run("python", "-m", "pytest", *session.posargs, env={"KERAS_BACKEND": backend})
+    run_suite(session, backend)
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """The suite on JAX, with the oldest versions that pyproject.toml allows."""
+    run_suite(session, "jax", *oldest_allowed("jax"))
 
 
 @nox.session
@@ -123,6 +122,26 @@ def build(session: nox.Session) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     session.run("python", "-m", "build", "--no-isolation", "--outdir", str(folder), silent=True)
     return next(folder.glob("*.whl"))
+
+
+def run_suite(session: nox.Session, backend: str, *pins: str) -> None:
+    """Test the wheel on `backend`, away from the checkout."""
+    wheel = build(session)
+    install(session, f"{wheel}[suite,{backend}]", *pins)
+    if backend == "jax":
+        session.run("python", "-c", NO_TENSORFLOW)
+    away = Path(session.create_tmp()) / "away"
+    copy_tests(away)
+    session.chdir(away)
+    session.run("python", "-c", NOT_FROM_THE_CHECKOUT, str(ROOT))
+    session.run("python", "-m", "pytest", *session.posargs, env={"KERAS_BACKEND": backend})
+
+
+def oldest_allowed(extra: str) -> list[str]:
+    """What users are asked for, each in the first version that is allowed."""
+    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"][extra]]
+    return [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in asked]
 
 
 def copy_tests(folder: Path) -> None:

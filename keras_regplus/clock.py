@@ -3,7 +3,7 @@
 The truth for steps is the property `model.optimizer.iterations`, read inside the
 step; nothing here counts batches. `docs/architecture.md` tells the whole story.
 
-Private names of Keras used here, tried with 3.15.1: `Layer._flatten_layers`,
+Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._flatten_layers`,
 `Layer._seed_generators`, `Layer._trainable_variables`,
 `Layer._non_trainable_variables`, `Trainer._get_metrics_result_or_logs`,
 `Trainer._jax_state`, `Trainer._jax_state_synced`, `Optimizer._iterations`.
@@ -21,9 +21,19 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_regplus.frames import Frame, on_top
+from keras_regplus._weight_notes import gain_in, note_gain
+from keras_regplus.frames import Frame, on_top, runs_eagerly_on_torch
 
 __all__ = ["Clock", "Position", "attach", "hidden_variable", "scheduled_parts", "wrap"]
+
+
+class Site(NamedTuple):
+    """Where a scheduled object sits: what asks it, under which attribute."""
+
+    path: str
+    part: Any
+    owner: Any
+    name: str
 
 
 class Position(NamedTuple):
@@ -46,6 +56,7 @@ class Clock:
         self._model = weakref.ref(model)
         self.epoch = epoch
         self.gain = gain
+        self._gain_was_set = gain != 1.0
         self._epoch_base = 0
         self._epoch_running = self._epoch_finished = False
         self._validation_due = False
@@ -72,7 +83,9 @@ class Clock:
 
         def read(name: str) -> Any:
             if name == "step":
-                return ops.convert_to_tensor(self._require_model().optimizer.iterations)
+                return _value(self._require_model().optimizer.iterations)
+            if runs_eagerly_on_torch():
+                return self.epoch if name == "epoch" else self.gain
             return ops.convert_to_tensor(self.dial)[("epoch", "gain").index(name)]
 
         return Frame(read, self)
@@ -95,7 +108,43 @@ class Clock:
         if _on_jax():
             model.jax_state_sync()
         self.gain = float(gain)
+        self._gain_was_set = True
         self._set_dial()
+
+    def note_in(self, filepath: Any) -> None:
+        """Leave in a weights file what it would lose."""
+        if self._gain_was_set:
+            with contextlib.suppress(Exception):  # the weights are saved all the same
+                note_gain(filepath, self.gain)
+
+    def take_from(self, filepath: Any) -> None:
+        """Take on what was left in a weights file."""
+        with contextlib.suppress(Exception):
+            gain = gain_in(filepath)
+            if gain is not None:
+                self.set_gain(gain)
+
+    def move_to(self, step: int, epoch: int) -> None:
+        """Put the model at a moment of a training; only within a `rehearsal`."""
+        optimizer = _counting(self._require_model().optimizer)
+        optimizer._iterations.assign(step * (optimizer.gradient_accumulation_steps or 1))
+        self.epoch = epoch
+        self._set_dial()
+
+    @contextlib.contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Put all that a training step changes back in the end."""
+        model = self._require_model()
+        variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+        before = [(variable, ops.copy(variable.value)) for variable in variables]
+        epoch = self.epoch
+        try:
+            yield
+        finally:
+            for variable, value in before:
+                variable.assign(value)
+            self.epoch = epoch
+            self._set_dial()
 
     def begin_epoch(self, epoch: int, first: bool) -> None:
         """Note that `fit` begins its epoch number `epoch`, the `first` one of that call."""
@@ -120,11 +169,12 @@ class Clock:
         An epoch counts as finished from here on, so that its validation sees the
         strength of the next training step. Logs of other calls pass through untouched.
         """
-        if self._epoch_running and not self._evaluations:
-            self._epoch_running, self._epoch_finished = False, True
+        if not self._evaluations:  # else only `fit` asks, with the callback or without
+            watched, self._epoch_running = self._epoch_running, False
+            self._epoch_finished = watched
             self.epoch += 1
             self._set_dial()
-            return self._extended(logs, "train")
+            return self._extended(logs, "train") if watched else logs
         if self._validation_due and self._evaluations == 1:
             self._validation_due = False
             return self._extended(logs, "validation")
@@ -209,14 +259,22 @@ def scheduled_parts(model: keras.Model) -> Iterator[tuple[str, Any]]:
     What is not found, a regularizer inside a user's own one for instance, is as
     exact as the rest: a step's frame is what counts.
     """
+    for site in scheduled_sites(model):
+        yield site.path, site.part
+
+
+def scheduled_sites(model: keras.Model) -> Iterator[Site]:
+    """Where every scheduled object of `model` sits that can be found."""
     for layer in model._flatten_layers():
         path = layer.path or layer.name
-        found = [(path, layer), (f"{path}/activity", layer.activity_regularizer)]
+        # A layer asks itself.
+        found = [Site(path, layer, layer, "_now")]
+        activity = layer.activity_regularizer
+        found.append(Site(f"{path}/activity", activity, layer, "activity_regularizer"))
         for variable in layer._trainable_variables + layer._non_trainable_variables:
-            found.append((variable.path, getattr(variable, "regularizer", None)))
-        for path, part in found:
-            if hasattr(part, "_bind_clock"):
-                yield path, part
+            regularizer = getattr(variable, "regularizer", None)
+            found.append(Site(variable.path, regularizer, variable, "regularizer"))
+        yield from (site for site in found if hasattr(site.part, "_bind_clock"))
 
 
 def hidden_variable(
@@ -243,6 +301,18 @@ def hidden_variable(
     return variable
 
 
+@contextlib.contextmanager
+def passing_variable(*arguments: Any) -> Iterator[keras.Variable]:
+    """A `hidden_variable` for a while."""
+    model = arguments[0]
+    variable = hidden_variable(*arguments)
+    try:
+        yield variable
+    finally:
+        if _on_jax():
+            model._seed_generators.pop()
+
+
 class _Rider:
     """Looks like a seed generator to a layer: something with a `state`."""
 
@@ -257,9 +327,27 @@ def wrap(model: keras.Model, name: str, make: Callable[[Callable], Callable]) ->
     mark = make.__qualname__
     if mark in marks:
         return
-    wrapper = functools.wraps(original)(make(original))
-    wrapper._regplus_marks = marks | {mark}  # type: ignore[attr-defined]
-    object.__setattr__(model, name, wrapper)
+
+    def put() -> None:
+        wrapper = functools.wraps(original)(make(original))
+        wrapper._regplus_marks = marks | {mark}  # type: ignore[attr-defined]
+        # With the identity, because who wraps this in turn may copy its attributes.
+        wrapper._regplus_renewal = id(wrapper), put  # type: ignore[attr-defined]
+        object.__setattr__(model, name, wrapper)
+
+    put()
+
+
+def _renew(model: keras.Model, name: str) -> None:
+    """Give a wrapped method a new identity, as a bound method of Keras's has at each access.
+
+    JAX keeps what it compiled by the function's identity, so a recompiled model would
+    go on with the step that it had before.
+    """
+    method = getattr(model, name)
+    identity, put = getattr(method, "_regplus_renewal", (None, None))
+    if put is not None and identity == id(method):
+        put()
 
 
 def _wrap_steps(model: keras.Model, clock: Clock) -> None:
@@ -279,6 +367,7 @@ def _wrap_steps(model: keras.Model, clock: Clock) -> None:
     def make_train_function(original: Callable) -> Callable:
         def run(*args: Any, **kwargs: Any) -> Any:
             clock.forget_epoch()
+            _renew(model, "train_step")
             return original(*args, **kwargs)
 
         return run
@@ -286,6 +375,7 @@ def _wrap_steps(model: keras.Model, clock: Clock) -> None:
     def make_test_function(original: Callable) -> Callable:
         def run(*args: Any, **kwargs: Any) -> Any:
             clock.refresh()
+            _renew(model, "test_step")
             return original(*args, **kwargs)
 
         return run
@@ -296,6 +386,22 @@ def _wrap_steps(model: keras.Model, clock: Clock) -> None:
 
         return run
 
+    def save_weights(original: Callable) -> Callable:
+        def run(filepath: Any, *args: Any, **kwargs: Any) -> Any:
+            original(filepath, *args, **kwargs)
+            clock.note_in(filepath)
+
+        return run
+
+    def load_weights(original: Callable) -> Callable:
+        def run(filepath: Any, *args: Any, **kwargs: Any) -> Any:
+            original(filepath, *args, **kwargs)
+            clock.take_from(filepath)
+
+        return run
+
+    wrap(model, "save_weights", save_weights)
+    wrap(model, "load_weights", load_weights)
     wrap(model, "train_step", train_step)
     wrap(model, "test_step", test_step)
     wrap(model, "evaluate", evaluate)
@@ -339,15 +445,23 @@ def _adopted(model: keras.Model, parts: list[Any]) -> tuple[int, float]:
 
 
 def _has_trained(optimizer: Any) -> bool:
+    return int(ops.convert_to_numpy(_counting(optimizer)._iterations)) > 0
+
+
+def _counting(optimizer: Any) -> Any:
     # The outer counter of a LossScaleOptimizer stays at 0.
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return int(ops.convert_to_numpy(optimizer._iterations)) > 0
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _iterations_in(optimizer: Any, values: Any) -> Any:
     mapping = list(zip(optimizer.variables, values, strict=True))
     with keras.StatelessScope(mapping, initialize_variables=False):
         return ops.convert_to_tensor(optimizer.iterations)
+
+
+def _value(number: Any) -> Any:
+    # With gradient accumulation the property is computed, else it is the variable itself.
+    return number.value if isinstance(number, keras.Variable) else number
 
 
 def _on_jax() -> bool:

@@ -4,7 +4,7 @@ A step that runs under a clock, or inside `at`, has a frame on a stack of its th
 Whatever is computed in that step finds step, epoch and gain there: nothing has to be
 discovered, registered or owned by a layer.
 
-Private names of Keras used here, tried with 3.15.1:
+Private names of Keras used here, tried with 3.12.4 and 3.15.1:
 `keras.src.backend.in_stateless_scope`, `keras.src.backend.common.symbolic_scope`.
 """
 
@@ -28,7 +28,8 @@ __all__ = [
     "in_symbolic_scope",
     "is_tracing",
     "on_top",
-    "running_model",
+    "running_step",
+    "runs_eagerly_on_torch",
 ]
 
 
@@ -75,12 +76,17 @@ def current_frame() -> Frame | None:
     return _stack.frames[-1] if _stack.frames else None
 
 
-@contextlib.contextmanager
-def on_top(frame: Frame) -> Iterator[Frame]:
-    _stack.frames.append(frame)
-    try:
-        yield frame
-    finally:
+class on_top:
+    """A frame that is current while the block runs; a class, because every step enters one."""
+
+    def __init__(self, frame: Frame):
+        self._frame = frame
+
+    def __enter__(self) -> Frame:
+        _stack.frames.append(self._frame)
+        return self._frame
+
+    def __exit__(self, *exception: Any) -> None:
         _stack.frames.pop()
 
 
@@ -141,6 +147,18 @@ def at(*, step: Any = None, epoch: Any = None) -> Iterator[None]:
         yield
 
 
+def runs_eagerly_on_torch() -> bool:
+    """Whether a training step runs op by op, as it does on torch unless it is compiled.
+
+    There every operation costs microseconds, and a Python number is as live as a tensor.
+    """
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return not torch.compiler.is_compiling()
+
+
 def is_tracing() -> bool:
     """Whether a step is being compiled, so that a Python number would be frozen into it."""
     backend = keras.backend.backend()
@@ -151,19 +169,19 @@ def is_tracing() -> bool:
     return backend == "jax" and in_stateless_scope()
 
 
-def running_model() -> tuple[keras.Model | None, bool]:
-    """The model whose own step is on the Python stack, and whether that step trains."""
+def running_step() -> tuple[keras.Model | None, str | None]:
+    """The model whose own step is on the Python stack, and the name of that step."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_name
-        if name in ("train_step", "test_step"):
+        if name in ("train_step", "test_step", "predict_step"):
             owner = frame.f_locals.get("self")
             if isinstance(owner, keras.Model):
-                return owner, name == "train_step"
+                return owner, name
         frame = frame.f_back
-    return None, False
+    return None, None
 
 
 # torch.compile would trace into the walk, fail and tell the user so; this is the mark
 # that its own `disable` puts on a function, set without importing its compiler.
-running_model._torchdynamo_disable = True  # type: ignore[attr-defined]
+running_step._torchdynamo_disable = True  # type: ignore[attr-defined]

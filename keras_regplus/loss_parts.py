@@ -5,7 +5,7 @@ its value, and so does each penalty that Keras adds to it. Sums of both, weighte
 the batch size as Keras weights its own loss, ride beside the clock; they are no
 metrics and no weights.
 
-Private names of Keras used here, tried with 3.15.1: `Trainer._compile_loss`,
+Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Trainer._compile_loss`,
 `Trainer._aggregate_additional_loss`,
 `keras.src.losses.loss.unscale_loss_for_distribution`.
 """
@@ -26,6 +26,8 @@ from keras_regplus._warnings import warn
 from keras_regplus.clock import Clock
 
 __all__ = ["LossParts"]
+
+_ASIDE_AT_MOST = 128  # steps; their scalars are all that is held
 
 
 class _Record:
@@ -57,6 +59,7 @@ class LossParts:
             synchronization="on_read",
         )
         self._has_data = False
+        self._aside: list[tuple[Any, int]] = []  # steps on torch that are not in the sums yet
 
     def observe(self, model: keras.Model) -> None:
         """Put the observers in place, where they are not yet."""
@@ -67,7 +70,7 @@ class LossParts:
                 record = self._begin(model)
                 total = original(*args, **kwargs)
                 if record is not None:
-                    self._end(model, record, total, (kwargs.get("x"), args, kwargs))
+                    self._end(model, record, total, (*args, kwargs.get("x"), kwargs))
                 return total
 
             return run
@@ -84,6 +87,7 @@ class LossParts:
 
         def reset_metrics(original: Callable) -> Callable:
             def run(*args: Any, **kwargs: Any) -> Any:
+                self._aside.clear()
                 self._sums.assign(np.zeros((2, 3), "float32"))
                 return original(*args, **kwargs)
 
@@ -95,6 +99,8 @@ class LossParts:
 
     def read(self) -> dict[str, float | None]:
         """The batch-weighted means since the metrics were last reset."""
+        if self._aside and not self._broken:
+            self._guarded(self._take_in)
         if self._broken:
             return {}
         # Added up in float64: the two rows only make sense together.
@@ -115,22 +121,19 @@ class LossParts:
         ours = frame is not None and frame.clock is self.clock and not frames.in_symbolic_scope()
         if frame is None or not ours or self._broken:
             return None
-        try:
-            _note_compiled_loss(model)
-        except Exception as error:
-            self._give_up(error)
-            return None
-        frame.record = _Record()
+        self._guarded(_note_compiled_loss, model)
+        frame.record = None if self._broken else _Record()
         return frame.record
 
     def _end(self, model: keras.Model, record: _Record, total: Any, given: Any) -> None:
         frame = frames.current_frame()
         if frame is not None:
             frame.record = None
+        self._guarded(self._add, model, record, total, given)
+
+    def _guarded(self, do: Callable[..., None], *arguments: Any) -> None:
         try:
-            data, penalty = _parts(model, record, total)
-            self._has_data = data is not None
-            self._add(0.0 if data is None else data, penalty, _batch_size(given))
+            do(*arguments)
         except Exception as error:
             self._give_up(error)
 
@@ -142,12 +145,27 @@ class LossParts:
             "Training goes on; pass `log=False` to silence this."
         )
 
-    def _add(self, data: Any, penalty: Any, size: Any) -> None:
-        size = ops.cast(size, "float32")
-        values = ops.stack([ops.cast(data, "float32"), ops.cast(penalty, "float32"), 1.0])
+    def _add(self, model: keras.Model, record: _Record, total: Any, given: Any) -> None:
+        data, penalties = _parts(model, record, total)
+        self._has_data = data is not None
+        size = _batch_size(given)
+        if not frames.runs_eagerly_on_torch():
+            self._accumulate(_weighted(data, penalties, size))
+            return
+        self._aside.append((_detached(data, penalties), size))
+        if len(self._aside) == _ASIDE_AT_MOST:
+            self._take_in()
+
+    def _take_in(self) -> None:
+        """Add the steps that were put aside: one at a time they would slow an eager step."""
+        added = _weighted_sum(self._aside)
+        self._aside.clear()
+        self._accumulate(added)
+
+    def _accumulate(self, values: Any) -> None:
         sums, lost = ops.unstack(ops.convert_to_tensor(self._sums), 2)
         # Kahan's sum: the rounding error of each addition is carried to the next.
-        added = ops.stop_gradient(values) * size - lost
+        added = values - lost
         total = sums + added
         self._sums.assign(ops.stack([total, (total - sums) - added]))
 
@@ -157,22 +175,26 @@ def _open_record() -> _Record | None:
     return None if frame is None else frame.record
 
 
-def _parts(model: keras.Model, record: _Record, total: Any) -> tuple[Any, Any]:
-    """Data loss (None where there is none) and penalty of one step."""
-    penalties = record.penalties
+def _parts(model: keras.Model, record: _Record, total: Any) -> tuple[Any, list[Any]]:
+    """Data loss (None where there is none) and penalties of one step."""
+    if type(model).compute_loss is keras.Model.compute_loss:
+        return record.data, record.penalties
     # A loss of the user's own may add anything: what is not a penalty is data.
-    if type(model).compute_loss is not keras.Model.compute_loss:
-        penalty = _sum(penalties or list(model.losses))
-        return _unscaled(total - penalty), _unscaled(penalty)
-    data = None if record.data is None else _unscaled(record.data)
-    return data, _unscaled(_sum(penalties))
+    penalties = record.penalties or [ops.sum(loss) for loss in model.losses]
+    return total - _sum(penalties), penalties
 
 
-def _sum(values: list[Any]) -> Any:
-    total: Any = 0.0
-    for value in values:
-        total = total + ops.cast(ops.sum(value), "float32")
-    return ops.convert_to_tensor(total, dtype="float32")
+def _weighted(data: Any, penalties: list[Any], size: Any) -> Any:
+    """Data loss, penalty and 1, each times the batch size."""
+    data = ops.zeros(()) if data is None else ops.cast(_unscaled(data), "float32")
+    values = ops.stack([data, _unscaled(_sum(penalties)), ops.ones(())])
+    return ops.stop_gradient(values) * ops.cast(size, "float32")
+
+
+def _sum(scalars: list[Any]) -> Any:
+    if not scalars:
+        return ops.zeros(())
+    return ops.sum(ops.stack([ops.cast(scalar, "float32") for scalar in scalars]))
 
 
 def _unscaled(value: Any) -> Any:
@@ -181,9 +203,32 @@ def _unscaled(value: Any) -> Any:
     return unscale_loss_for_distribution(value)
 
 
+def _detached(data: Any, penalties: list[Any]) -> Any:
+    """Data loss and penalties of one step on torch, in one operation and with no gradient."""
+    import torch
+
+    with torch.no_grad():
+        return torch.stack([penalties[0].new_zeros(()) if data is None else data, *penalties])
+
+
+def _weighted_sum(steps: list[tuple[Any, int]]) -> Any:
+    """What `_weighted` gives, summed over several steps on torch."""
+    import torch
+
+    # A step may have more penalties than another.
+    rows = torch.nn.utils.rnn.pad_sequence([row.float() for row, _ in steps], batch_first=True)
+    sizes = torch.tensor([size for _, size in steps], dtype=rows.dtype, device=rows.device)
+    rows = rows * sizes[:, None]
+    return torch.stack([rows[:, 0].sum(), rows[:, 1:].sum(), sizes.sum()])
+
+
 def _batch_size(given: Any) -> Any:
     """What Keras weights the loss of a batch with: the size of the first array given."""
-    return ops.shape(next(leaf for leaf in keras.tree.flatten(given) if leaf is not None))[0]
+    x = given[0]
+    if not hasattr(x, "shape"):
+        x = next(leaf for leaf in keras.tree.flatten(given) if leaf is not None)
+    # TensorFlow may know the size only when the step runs.
+    return ops.shape(x)[0] if x.shape[0] is None else x.shape[0]
 
 
 def _note_compiled_loss(model: keras.Model) -> None:

@@ -1,7 +1,7 @@
 """What "scheduled" means, written once: base value x schedule(t) x gain, at the clock.
 
-Regularizers and layers inherit from `OnSchedule` and multiply their base value by
-`self._factor()`.
+Regularizers and layers inherit from `OnSchedule` and use `self._now(base)` for their
+base value.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from keras import ops
-
 from keras_regplus import frames
 from keras_regplus._warnings import warn
 from keras_regplus.clock import Clock, Position
 from keras_regplus.frames import Frame
 from keras_regplus.schedules import base as schedules
+from keras_regplus.schedules.evaluation import evaluate, unit_of
 
 __all__ = ["OnSchedule"]
 
@@ -33,8 +32,11 @@ class OnSchedule:
 
     schedule: Any = None
 
-    def _factor(self) -> Any:
-        """`schedule(t) * gain` where the training is, a float or a float32 scalar tensor."""
+    def _now(self, base: float) -> Any:
+        """`base * schedule(t) * gain` where the training is: a float or a float32 scalar.
+
+        Computed once a step, however many weights ask for it.
+        """
         frame = frames.current_frame()
         if frame is None:
             frame = self._frame_outside_steps()
@@ -42,8 +44,8 @@ class OnSchedule:
             frame.clock.used = True
             self._bind_clock(frame.clock)
         if frame is None:
-            return 1.0
-        return frame.cached(self.schedule, lambda: factor_in(frame, self.schedule))
+            return base
+        return frame.cached((self.schedule, base), lambda: base * factor_in(frame, self.schedule))
 
     def _strengths(self) -> dict[str, float]:
         """Base values by the suffix that a log gives them."""
@@ -53,11 +55,13 @@ class OnSchedule:
         """What to go by where no step under a clock runs; None means full strength."""
         if frames.in_symbolic_scope():
             return None
-        model, training = frames.running_model()
+        model, step = frames.running_step()
         clock = self._live_clock()
         if model is None and clock is not None and not frames.is_tracing():
             return clock.eager_frame()
-        if self.schedule is not None and (training or self._position is None):
+        # A prediction has no use for penalties, though activities are asked for theirs.
+        warns = step == "train_step" or (step != "predict_step" and self._position is None)
+        if warns and self.schedule is not None:
             _warn_no_clock(self, model)
         if self._position is None:
             return None
@@ -94,10 +98,9 @@ def factor_in(frame: Frame, schedule: Any) -> Any:
     gain = frame.read("gain")
     if schedule is None:
         return gain
-    unit = schedules.unit_of(schedule)
-    t = frame.read(unit) if unit is not None else 0
-    # An epoch is kept as float32; a learning-rate schedule of Keras takes any number.
-    return ops.cast(schedule(t), "float32") * gain
+    unit = unit_of(schedule)
+    factor = evaluate(schedule, frame.read(unit) if unit is not None else 0)
+    return factor if isinstance(gain, float) and gain == 1.0 else factor * gain
 
 
 _warned: weakref.WeakSet = weakref.WeakSet()

@@ -13,6 +13,8 @@ from keras_regplus.layers import ScheduledDropout
 from keras_regplus.regularizers import ScheduledL1L2, ScheduledL2
 from keras_regplus.schedules import LinearWarmup
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
+
 RNG = np.random.default_rng(0)
 # 50 rows in batches of 16: the last batch is uneven.
 X, Y = RNG.normal(size=(50, 4)).astype("float32"), RNG.normal(size=(50, 2)).astype("float32")

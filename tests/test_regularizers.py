@@ -34,7 +34,6 @@ PENALTIES = [
     (WarmupL1L2(0.1, 0.2, 8), 0.025 * L1 + 0.05 * L2),
     (Scheduled(keras.regularizers.L1L2(0.1, 0.2), HALF), 0.05 * L1 + 0.1 * L2),
     (Scheduled("l2", HALF), 0.005 * L2),
-    (Scheduled(ScheduledL2(0.1, HALF), HALF), 0.025 * L2),
     (
         ScheduledL2(0.1, keras.optimizers.schedules.PiecewiseConstantDecay([1], [1.0, 0.5])),
         0.05 * L2,
@@ -137,6 +136,11 @@ def test_get_none_object_and_config():
 def test_scheduled_refuses_what_is_no_regularizer(bad):
     with pytest.raises(TypeError, match=r"^Scheduled: `regularizer` must be .*, got .*\. A plain"):
         Scheduled(bad, HALF)
+
+
+def test_scheduled_refuses_a_second_schedule():
+    with pytest.raises(TypeError, match=r"must be one without a sch.*got ScheduledL2.*Product"):
+        Scheduled(ScheduledL2(0.1, HALF), HALF)
 
 
 @pytest.mark.parametrize("regularizer", [row[0] for row in PENALTIES], ids=lambda v: repr(v)[:60])

@@ -8,12 +8,13 @@ import keras
 from keras import ops
 
 from keras_regplus import clock as clocks
-from keras_regplus import schedules
 from keras_regplus._checks import boolean, complain
 from keras_regplus._warnings import warn
+from keras_regplus.callbacks._cut_short import cut_short, updates_in
+from keras_regplus.callbacks._verification import Verification, verify
 from keras_regplus.loss_parts import LossParts
 from keras_regplus.scheduled import OnSchedule, factor_in
-from keras_regplus.schedules.base import unit_of
+from keras_regplus.schedules.base import comparable, unit_of
 
 _KEYS = ("data_loss", "penalty", "strength", "rate")
 
@@ -79,6 +80,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         self._first_epoch = True
         self._step_before = 0
         self._told: set[str] = set()
+        self._length_unknown = self._told_cut_short = False
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -86,16 +88,65 @@ class RegularizationScheduler(keras.callbacks.Callback):
         self._parts = self._observed(model)
         self._clock.tell_epoch_logs(self._extend)
 
+    def verify(
+        self, model: keras.Model, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> Verification:
+        """Try out whether the compiled step of `model` follows each of its schedules.
+
+        Use it once, before a long training or after a change to a regularizer of your
+        own. The training step is compiled and run at the start, middle and end of
+        every schedule and at the place where the training is, and what it computes is
+        compared with the closed form. Weights, optimizer and counters are put back.
+        Call it outside of `fit` or between two epochs.
+
+        Args:
+            model: A compiled model.
+            x: Inputs of one batch, as for `model.train_on_batch`.
+            y: Its targets. Defaults to None.
+            sample_weight: Its weights. Defaults to None.
+
+        Returns:
+            A `Verification`: `exact`, True if all is well; `parts`, a verdict for each
+            penalty and layer with the values measured and expected; printed, a line for
+            each part.
+
+        Raises:
+            ValueError: If the model has no optimizer, or Keras runs in NNX mode.
+
+        Example:
+            >>> import keras, numpy as np
+            >>> import keras_regplus as kr
+            >>> l2 = kr.regularizers.ScheduledL2(0.1, kr.schedules.LinearWarmup(1000))
+            >>> dense = keras.layers.Dense(1, kernel_regularizer=l2, name="dense")
+            >>> model = keras.Sequential([keras.Input((2,)), dense], name="net")
+            >>> model.compile("sgd", "mse")
+            >>> scheduler = kr.callbacks.RegularizationScheduler()
+            >>> print(scheduler.verify(model, np.ones((4, 2)), np.ones((4, 1))))
+            net/dense/kernel: exact
+        """
+        return verify(model, x, y, sample_weight)
+
     def on_train_begin(self, logs: Any = None) -> None:
         self._first_epoch = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._clock.begin_epoch(epoch, first=self._first_epoch)
-        self._first_epoch = False
+        first, self._first_epoch = self._first_epoch, False
+        self._clock.begin_epoch(epoch, first=first)
         self._step_before = self._clock.position().step
+        self._length_unknown = first
+        batches = (self.params or {}).get("steps")
+        if first and batches and self.model.built:
+            self._length_unknown = False
+            left = self.params["epochs"] - epoch
+            self._warn_if_cut_short(left, updates_in(left * batches, self.model.optimizer))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._clock.forget_epoch()
+        if self._length_unknown and self.params:
+            # Only now is it known how many batches a generator has, or what a model is made of.
+            self._length_unknown = False
+            left = self.params["epochs"] - epoch - 1
+            self._warn_if_cut_short(left, left * (self._clock.position().step - self._step_before))
 
     def on_test_begin(self, logs: Any = None) -> None:
         self._clock.begin_validation()
@@ -162,7 +213,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
             if kind not in self._keys or not isinstance(part, OnSchedule):
                 continue
             for suffix, base in part._strengths().items():
-                identity = (type(part), suffix, base, schedules.serialize(part.schedule))
+                identity = (type(part), suffix, base, comparable(part.schedule))
                 if identity not in seen:
                     seen.append(identity)
                     factor = ops.convert_to_numpy(factor_in(frame, part.schedule))
@@ -196,6 +247,21 @@ class RegularizationScheduler(keras.callbacks.Callback):
                 "updates stand still. Where a training step uses other optimizers, put "
                 "`keras_regplus.at(step=...)` around its losses."
             )
+
+    def _warn_if_cut_short(self, epochs_left: int, updates_left: int) -> None:
+        if self._told_cut_short:
+            return
+        step, epoch, _ = self._clock.position()
+        # A schedule that fails here will say so in a step, or does no harm.
+        try:
+            message = cut_short(
+                self.model, {"step": step + updates_left, "epoch": epoch + epochs_left}
+            )
+        except Exception:
+            return
+        if message is not None:
+            self._told_cut_short = True
+            self._tell(message)
 
     def _tell(self, message: str) -> None:
         if message not in self._told:

@@ -30,7 +30,7 @@ class ScheduledDropout(OnSchedule, keras.layers.Dropout):
     Args:
         rate: The base rate, from 0 to 1.
         schedule: A schedule of `keras_regplus.schedules`, a Keras
-            `LearningRateSchedule` used as a factor, a config, or None for a constant
+            `LearningRateSchedule` used as a factor, a function, a config, or None for a constant
             rate. A rate above 1 counts as 1. Defaults to None.
         noise_shape: Shape of the mask, with None where the input's size is meant; a 1
             drops whole slices together, as `(None, 1, None)` does for features
@@ -88,7 +88,7 @@ class ScheduledDropout(OnSchedule, keras.layers.Dropout):
             return super().call(inputs, training=training)
         if not training:
             return inputs
-        rate = ops.clip(ops.cast(self.rate * self._factor(), "float32"), 0.0, 1.0)
+        rate = ops.clip(ops.cast(self._now(self.rate), "float32"), 0.0, 1.0)
         drawn = keras.random.uniform(self._mask_shape(inputs), seed=self.seed_generator)
         # At rate 1 nothing is kept, and the divisor must not be 0.
         scale = 1.0 / ops.maximum(1.0 - rate, keras.config.epsilon())

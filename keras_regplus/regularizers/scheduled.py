@@ -10,9 +10,8 @@ from keras import ops
 
 from keras_regplus import schedules
 from keras_regplus._checks import complain, count, finite_number
-from keras_regplus.clock import Clock
 from keras_regplus.scheduled import OnSchedule
-from keras_regplus.schedules.base import check_unit, checked_schedule
+from keras_regplus.schedules.base import check_unit, checked_schedule, comparable, spelled
 
 _STRENGTH_ADVICE = "Use a small positive strength such as 1e-4."
 
@@ -21,22 +20,27 @@ class _ScheduledRegularizer(OnSchedule, keras.regularizers.Regularizer):
     """Equality, copies and saving; a subclass has `__call__` and `_arguments`."""
 
     def _arguments(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
+        """The constructor's arguments as plain JSON values, without the schedule."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        return {**self._arguments(), **self._position_config()}
+        schedule = {"schedule": schedules.serialize(self.schedule)}
+        return {**self._arguments(), **schedule, **self._position_config()}
+
+    def _key(self) -> tuple[Any, ...]:
+        # Not the config, which a function as a schedule does not have.
+        arguments = json.dumps(self._arguments(), sort_keys=True)
+        return type(self), arguments, comparable(self.schedule)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._arguments() == other._arguments()
+        return isinstance(other, _ScheduledRegularizer) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((type(self), json.dumps(self._arguments(), sort_keys=True)))
+        return hash(self._key())
 
     def __repr__(self) -> str:
-        schedule = {"schedule": self.schedule} if hasattr(self, "schedule") else {}
-        arguments = {**self._arguments(), **schedule}
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+        arguments = "".join(f"{name}={value!r}, " for name, value in self._arguments().items())
+        return f"{type(self).__name__}({arguments}schedule={spelled(self.schedule)})"
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy is independent: it keeps the place where it was copied, not the clock.
@@ -62,12 +66,12 @@ class Scheduled(_ScheduledRegularizer):
     Args:
         regularizer: A `keras.regularizers.Regularizer`, its name or its config.
         schedule: A schedule of `keras_regplus.schedules`, a Keras
-            `LearningRateSchedule` used as a factor, a config, or None for the
+            `LearningRateSchedule` used as a factor, a function, a config, or None for the
             constant 1.
 
     Raises:
         TypeError: If `regularizer` is no regularizer (a plain function cannot be
-            saved), or `schedule` is no schedule.
+            saved) or has a schedule of its own, or `schedule` is no schedule.
 
     Example:
         >>> import keras
@@ -85,19 +89,10 @@ class Scheduled(_ScheduledRegularizer):
         self.schedule = checked_schedule("Scheduled", schedule)
 
     def __call__(self, x: Any) -> Any:
-        penalty = self.regularizer(x)
-        return penalty * ops.cast(self._factor(), penalty.dtype)
-
-    def _bind_clock(self, clock: Clock) -> None:
-        super()._bind_clock(clock)
-        if isinstance(self.regularizer, OnSchedule):
-            self.regularizer._bind_clock(clock)
+        return _times(self._now(1.0), self.regularizer(x))
 
     def _arguments(self) -> dict[str, Any]:
-        return {
-            "regularizer": keras.saving.serialize_keras_object(self.regularizer),
-            "schedule": schedules.serialize(self.schedule),
-        }
+        return {"regularizer": keras.saving.serialize_keras_object(self.regularizer)}
 
     def _strengths(self) -> dict[str, float]:
         return {"": 1.0}
@@ -111,14 +106,12 @@ class _ScheduledNorms(_ScheduledRegularizer):
 
     def __call__(self, x: Any) -> Any:
         x = _wide(x)
-        factor = ops.cast(self._factor(), x.dtype)
-        penalty = None
+        penalties = []
         if self.l1:
-            penalty = self.l1 * factor * _sum_of_absolutes(x)
+            penalties.append(_times(self._now(self.l1), _sum_of_absolutes(x)))
         if self.l2:
-            squares = self.l2 * factor * ops.sum(ops.square(x))
-            penalty = squares if penalty is None else penalty + squares
-        return ops.zeros((), dtype=x.dtype) if penalty is None else penalty
+            penalties.append(_times(self._now(self.l2), ops.sum(ops.square(x))))
+        return sum(penalties[1:], penalties[0]) if penalties else ops.zeros((), dtype=x.dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
@@ -136,7 +129,7 @@ class ScheduledL1(_ScheduledNorms):
     Args:
         l1: The base strength, a finite number of at least 0. Defaults to 0.01.
         schedule: A schedule of `keras_regplus.schedules`, a Keras
-            `LearningRateSchedule` used as a factor, a config, or None for the
+            `LearningRateSchedule` used as a factor, a function, a config, or None for the
             constant 1. Defaults to None.
 
     Raises:
@@ -161,7 +154,7 @@ class ScheduledL1(_ScheduledNorms):
         self.schedule = checked_schedule("ScheduledL1", schedule)
 
     def _arguments(self) -> dict[str, Any]:
-        return {"l1": self.l1, "schedule": schedules.serialize(self.schedule)}
+        return {"l1": self.l1}
 
     def _strengths(self) -> dict[str, float]:
         return {"": self.l1}
@@ -183,7 +176,7 @@ class ScheduledL2(_ScheduledNorms):
     Args:
         l2: The base strength, a finite number of at least 0. Defaults to 0.01.
         schedule: A schedule of `keras_regplus.schedules`, a Keras
-            `LearningRateSchedule` used as a factor, a config, or None for the
+            `LearningRateSchedule` used as a factor, a function, a config, or None for the
             constant 1. Defaults to None.
 
     Raises:
@@ -208,7 +201,7 @@ class ScheduledL2(_ScheduledNorms):
         self.schedule = checked_schedule("ScheduledL2", schedule)
 
     def _arguments(self) -> dict[str, Any]:
-        return {"l2": self.l2, "schedule": schedules.serialize(self.schedule)}
+        return {"l2": self.l2}
 
     def _strengths(self) -> dict[str, float]:
         return {"": self.l2}
@@ -232,7 +225,7 @@ class ScheduledL1L2(_ScheduledNorms):
         l2: The base strength of the L2 part, a finite number of at least 0.
             Defaults to 0.0.
         schedule: A schedule of `keras_regplus.schedules`, a Keras
-            `LearningRateSchedule` used as a factor, a config, or None for the
+            `LearningRateSchedule` used as a factor, a function, a config, or None for the
             constant 1. Defaults to None.
 
     Raises:
@@ -259,7 +252,7 @@ class ScheduledL1L2(_ScheduledNorms):
         self.schedule = checked_schedule("ScheduledL1L2", schedule)
 
     def _arguments(self) -> dict[str, Any]:
-        return {"l1": self.l1, "l2": self.l2, "schedule": schedules.serialize(self.schedule)}
+        return {"l1": self.l1, "l2": self.l2}
 
     def _strengths(self) -> dict[str, float]:
         return _named_strengths(self.l1, self.l2)
@@ -316,6 +309,9 @@ class WarmupL1L2(_ScheduledNorms):
 
     def _arguments(self) -> dict[str, Any]:
         return {"l1": self.l1, "l2": self.l2, "warmup": self.warmup, "unit": self.unit}
+
+    def get_config(self) -> dict[str, Any]:
+        return {**self._arguments(), **self._position_config()}
 
     def _strengths(self) -> dict[str, float]:
         return _named_strengths(self.l1, self.l2)
@@ -376,6 +372,10 @@ def _as_regularizer(identifier: Any) -> keras.regularizers.Regularizer:
     regularizer = None
     if identifier is not None and not (callable(identifier) and isinstance(identifier, type)):
         regularizer = get(identifier) if isinstance(identifier, (str, dict)) else identifier
+    if isinstance(regularizer, OnSchedule):
+        rule = "one without a schedule of its own"
+        advice = "Give the two schedules to one of them, as `schedules.Product([...])`."
+        raise TypeError(complain("Scheduled", "regularizer", rule, identifier, advice))
     if not isinstance(regularizer, keras.regularizers.Regularizer):
         raise TypeError(
             complain(
@@ -395,11 +395,18 @@ def _named_strengths(l1: float, l2: float) -> dict[str, float]:
 
 def _wide(x: Any) -> Any:
     """`x` in a dtype whose sums do not overflow; float16 does at 300 x 300 ones."""
-    x = ops.convert_to_tensor(x)
-    half = keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16")
-    return ops.cast(x, "float32") if half else x
+    x = x if hasattr(x, "dtype") else ops.convert_to_tensor(x)
+    return ops.cast(x, "float32") if "float16" in str(x.dtype) else x
+
+
+def _times(strength: Any, norm: Any) -> Any:
+    # TensorFlow multiplies only what is of one dtype; a Python number fits any.
+    if hasattr(strength, "dtype") and strength.dtype != getattr(norm, "dtype", strength.dtype):
+        strength = ops.cast(strength, norm.dtype)
+    return strength * norm
 
 
 def _sum_of_absolutes(x: Any) -> Any:
+    x = ops.convert_to_tensor(x)
     # The gradient of `abs` at 0 is 1 on JAX, which would keep zeros from staying zero.
     return ops.sum(ops.abs(ops.where(ops.equal(x, 0), ops.zeros_like(x), x)))
