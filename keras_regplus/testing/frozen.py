@@ -84,7 +84,7 @@ def frozen_fit(
     """
     if y is None:
         y = model.predict(x, verbose=0)
-    before = model.get_weights()
+    before = model.get_weights() if model.built else None
     result = FrozenFit()
     history = model.fit(
         x,
@@ -95,9 +95,9 @@ def frozen_fit(
         **fit_arguments,
     )
     result.history = history.history
-    if not all(
-        np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)
-    ):
+    after = model.get_weights()
+    # A model that `fit` has built had no weights to compare with.
+    if before is not None and not all(map(np.array_equal, before, after)):
         raise ValueError(
             "frozen_fit: `model` must keep its weights, got others after the fit. "
             "Compile it with learning rate 0 and without weight decay."

@@ -31,7 +31,7 @@ class Outcomes:
 
     def pytest_sessionfinish(self) -> None:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        packages = {name: metadata.version(name) for name in ("keras", "numpy", backend)}
+        packages = {name: _version(name) for name in ("keras", "numpy", backend)}
         record = {
             "machine": f"{platform.machine()}, CPU, {os.cpu_count()} cores",
             "versions": {"python": platform.python_version(), **packages},
@@ -40,6 +40,12 @@ class Outcomes:
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / f"{backend}.json").write_text(json.dumps(record, indent=1))
+
+
+def _version(name: str) -> str:
+    # TensorFlow comes in several distributions.
+    found = metadata.packages_distributions().get(name, [name])
+    return metadata.version(found[0])
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -72,6 +72,7 @@ SEEN = {
 }
 
 
+@pytest.mark.grid
 @ways
 def test_what_a_user_sees_is_that_of_the_plain_twin(way):
     ours, twin = both_trained(**way)

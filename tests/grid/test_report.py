@@ -5,7 +5,6 @@ import pytest
 from .compilations import HOW, reason_against
 from .places import WHERE
 from .report import BACKENDS, PAGE, cell, mark, page
-from .several_devices import CELLS
 
 NOT_RUN = {backend: {} for backend in BACKENDS}
 
@@ -15,7 +14,7 @@ def outcomes(**of_backends):
     return NOT_RUN | {backend: {name: outcome} for backend, outcome in of_backends.items()}
 
 
-@pytest.mark.parametrize("name", [*WHERE, *HOW, *CELLS])
+@pytest.mark.parametrize("name", [*WHERE, *HOW])
 def test_the_page_knows_every_row_and_column(name):
     assert name in PAGE.read_text()
 
