@@ -43,6 +43,10 @@ def _user_level() -> int:
     return 2
 
 
+# torch.compile cannot trace such a walk; this mark keeps it out.
+_user_level._torchdynamo_disable = True  # type: ignore[attr-defined]
+
+
 def _is_library(module: str) -> bool:
     # The command line's own modules count as the user's: nobody stands above.
     return module.split(".", 1)[0] in _LIBRARIES or module.startswith("importlib")

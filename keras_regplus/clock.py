@@ -302,10 +302,11 @@ def hidden_variable(
 
 
 @contextlib.contextmanager
-def passing_variable(*arguments: Any) -> Iterator[keras.Variable]:
-    """A `hidden_variable` for a while."""
-    model = arguments[0]
-    variable = hidden_variable(*arguments)
+def passing_variable(
+    model: keras.Model, name: str, value: Any, dtype: str
+) -> Iterator[keras.Variable]:
+    """A `hidden_variable` for a while, the same on all replicas."""
+    variable = hidden_variable(model, name, value, dtype, aggregation="only_first_replica")
     try:
         yield variable
     finally:

@@ -209,6 +209,13 @@ def with_activity():
     return keras.Sequential([keras.Input((4,)), dense, layers.Dense(2, kernel_initializer="zeros")])
 
 
+def averages_activities():
+    """Whether this Keras divides the penalty of an activity by the batch size."""
+    plain = layers.Activation("linear", activity_regularizer=keras.regularizers.L2(1.0))
+    plain(np.ones((BATCH, 1)))
+    return float(ops.convert_to_numpy(plain.losses[0])) == 1.0
+
+
 def activity_penalty(model):
     """Of each batch of `X`; Keras divides the penalty of an activity by the batch size."""
     kernel, bias = (ops.convert_to_numpy(w).astype("float64") for w in model.layers[0].weights)

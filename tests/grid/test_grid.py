@@ -14,7 +14,17 @@ from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.testing.frozen import FrozenFit, _StepLosses
 
 from .compilations import HOW, reason_against
-from .models import BACKEND, BATCH, SEQUENCES, STEPS, X, compiled, sequential, warmed
+from .models import (
+    BACKEND,
+    BATCH,
+    SEQUENCES,
+    STEPS,
+    X,
+    averages_activities,
+    compiled,
+    sequential,
+    warmed,
+)
 from .places import WHERE
 
 # A fit here is one epoch, shorter than the schedule: full strength at its end would
@@ -104,6 +114,8 @@ def spoiled(y):
 
 
 def assert_exact(where, how):
+    if where == "kernel, bias and activity" and not averages_activities():
+        pytest.skip("an older Keras adds activities up, and the closed form here is of their mean")
     place, column = WHERE[where], HOW[how]
     keras.config.set_dtype_policy(column.policy)
     try:
