@@ -79,7 +79,7 @@ def compilations(outcomes: dict[str, dict]) -> list[str]:
         "## Where a regularizer sits, and how its model is compiled",
         "",
         "`E`: exact on TensorFlow, JAX and torch. Where they differ, a cell gives the three in "
-        "this order.",
+        "this order; `?` was not part of the last run.",
         "",
         *(f"- `{letter}` {how}" for how, letter in letters.items()),
         "",
@@ -151,7 +151,7 @@ def mark(found: Iterable[str]) -> str:
     """One word for the outcomes of a test and its parameters."""
     kinds = {outcome.partition(":")[0] for outcome in found} - {"skipped"}
     if kinds == {"not run"}:
-        return "not run"
+        return "?"
     if kinds <= {"passed", "known"}:
         return "not yet" if "known" in kinds else "E" if kinds else "-"
     return "FAILED"

@@ -161,7 +161,7 @@ def model_parallel(shape, shard, check=compared, build=network, loss=None):
     """With the columns of each kernel spread over the second axis of the mesh."""
     mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], ["cpu:0", "cpu:1"])
     layout = keras.distribution.LayoutMap(mesh)
-    layout["dense.*kernel"] = (None, "model")
+    layout[".*dense.*kernel"] = (None, "model")
     distribution = keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
     with distribution.scope():
         model = compiled(build(), sgd(), loss)
