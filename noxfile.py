@@ -36,7 +36,6 @@ BESIDE_THE_PACKAGE = [
 MEET_KERAS = [
     "tests/contract",
     "tests/grid",
-    "tests/test_clock.py",
     "tests/test_regularization_scheduler.py",
     "tests/test_regularizers.py",
     "tests/test_scheduled_dropout.py",

@@ -7,7 +7,7 @@ Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._flatten_
 `Layer._seed_generators`, `Layer._trainable_variables`,
 `Layer._non_trainable_variables`, `Trainer._get_metrics_result_or_logs`,
 `Trainer._jax_state`, `Trainer._jax_state_synced`, `Optimizer._iterations`.
-`tests/test_clock.py` fails when one moves.
+`tests/grid/test_clock.py` fails when one moves.
 """
 
 from __future__ import annotations
@@ -389,15 +389,17 @@ def _wrap_steps(model: keras.Model, clock: Clock) -> None:
 
     def save_weights(original: Callable) -> Callable:
         def run(filepath: Any, *args: Any, **kwargs: Any) -> Any:
-            original(filepath, *args, **kwargs)
+            result = original(filepath, *args, **kwargs)
             clock.note_in(filepath)
+            return result
 
         return run
 
     def load_weights(original: Callable) -> Callable:
         def run(filepath: Any, *args: Any, **kwargs: Any) -> Any:
-            original(filepath, *args, **kwargs)
+            result = original(filepath, *args, **kwargs)
             clock.take_from(filepath)
+            return result
 
         return run
 

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_regplus import RegPlusWarning
 from keras_regplus.layers import ScheduledDropout
 from keras_regplus.regularizers import (
     Scheduled,
@@ -44,10 +43,6 @@ def base_penalty(model):
         for w in model.trainable_weights
         if w.regularizer is not None
     )
-
-
-def number_of_ours(caught):
-    return sum(issubclass(warning.category, RegPlusWarning) for warning in caught)
 
 
 def compiled(model, optimizer=None, loss=None, **arguments):

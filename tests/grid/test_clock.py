@@ -1,6 +1,6 @@
 """How a clock is wired to a model, what it refuses, and `at`.
 
-That strengths are exact, step by step, is what the tests in `grid` show.
+That strengths are exact, step by step, is what the other tests of this folder show.
 """
 
 import functools
@@ -18,43 +18,9 @@ from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import LinearWarmup
 from keras_regplus.testing import frozen_fit
 
+from .models import BACKEND, BASE, BATCH, X, base_penalty, compiled, l2, sequential, warmed
+
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
-
-BACKEND = keras.backend.backend()
-BASE, WARMUP = 0.1, 10
-BATCH, STEPS = 8, 6
-X = np.random.default_rng(0).normal(size=(BATCH * STEPS, 4)).astype("float32")
-
-
-def l2():
-    return ScheduledL2(BASE, LinearWarmup(WARMUP))
-
-
-def warmed(steps):
-    """The factor at each of `steps`, written down once more."""
-    return np.array([min(t / WARMUP, 1.0) for t in steps])
-
-
-def base_penalty(model):
-    """`base * sum(w^2)` over all weights that have a penalty, in float64."""
-    return BASE * sum(
-        float(np.sum(ops.convert_to_numpy(w).astype("float64") ** 2))
-        for w in model.trainable_weights
-        if w.regularizer is not None
-    )
-
-
-def compiled(model, optimizer=None, **arguments):
-    model.compile(
-        optimizer or keras.optimizers.SGD(0.0), keras.losses.MeanSquaredError(), **arguments
-    )
-    return model
-
-
-def sequential():
-    return keras.Sequential(
-        [keras.Input((4,)), layers.Dense(5, kernel_regularizer=l2()), layers.Dense(2)]
-    )
 
 
 class OwnTrainStep(keras.Model):
