@@ -1,11 +1,10 @@
 """Where a training is: how steps are counted and how the count reaches a compiled step.
 
 The truth for steps is the property `model.optimizer.iterations`, read inside the
-step; nothing here counts batches. `docs/architecture.md` tells the whole story.
+step; nothing here counts batches. `wiring.py` makes a clock part of its model, and
+`docs/architecture.md` tells the whole story.
 
-Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._flatten_layers`,
-`Layer._seed_generators`, `Layer._trainable_variables`,
-`Layer._non_trainable_variables`, `Trainer._get_metrics_result_or_logs`,
+Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._seed_generators`,
 `Trainer._jax_state`, `Trainer._jax_state_synced`, `Optimizer._iterations`.
 `tests/grid/test_clock.py` fails when one moves.
 """
@@ -13,7 +12,6 @@ Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._flatten_
 from __future__ import annotations
 
 import contextlib
-import functools
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -22,18 +20,16 @@ import keras
 from keras import ops
 
 from keras_regplus._weight_notes import gain_in, note_gain
-from keras_regplus.frames import Frame, on_top, runs_eagerly_on_torch
+from keras_regplus.frames import Frame, runs_eagerly_on_torch
 
-__all__ = ["Clock", "Position", "attach", "hidden_variable", "scheduled_parts", "wrap"]
-
-
-class Site(NamedTuple):
-    """Where a scheduled object sits: what asks it, under which attribute."""
-
-    path: str
-    part: Any
-    owner: Any
-    name: str
+__all__ = [
+    "Clock",
+    "Position",
+    "has_trained",
+    "hidden_variable",
+    "on_jax",
+    "passing_variable",
+]
 
 
 class Position(NamedTuple):
@@ -68,7 +64,7 @@ class Clock:
             model, "dial", [float(epoch), gain], "float32", aggregation="only_first_replica"
         )
         # JAX gives a test step no optimizer state, so the step rides in the model's own.
-        self._step = hidden_variable(model, "step", 0, "int32") if _on_jax() else None
+        self._step = hidden_variable(model, "step", 0, "int32") if on_jax() else None
 
     @property
     def model(self) -> keras.Model | None:
@@ -105,7 +101,7 @@ class Clock:
     def set_gain(self, gain: float) -> None:
         """Change every strength of the model from the next step on, without compiling."""
         model = self._require_model()
-        if _on_jax():
+        if on_jax():
             model.jax_state_sync()
         self.gain = float(gain)
         self._gain_was_set = True
@@ -149,7 +145,7 @@ class Clock:
     def begin_epoch(self, epoch: int, first: bool) -> None:
         """Note that `fit` begins its epoch number `epoch`, the `first` one of that call."""
         if first:
-            goes_on = epoch == 0 and _has_trained(self._require_model().optimizer)
+            goes_on = epoch == 0 and has_trained(self._require_model().optimizer)
             self._epoch_base = self.epoch if goes_on else 0
         self.epoch = self._epoch_base + epoch
         self._set_dial()
@@ -218,7 +214,7 @@ class Clock:
         if optimizer is None:
             return 0
         state = getattr(model, "_jax_state", None) or {}
-        pending = state.get("optimizer_variables") if _on_jax() else None
+        pending = state.get("optimizer_variables") if on_jax() else None
         # In the middle of an epoch Keras has emptied the variables on JAX.
         if pending and not model._jax_state_synced:
             return int(ops.convert_to_numpy(_iterations_in(optimizer, pending)))
@@ -229,52 +225,6 @@ class Clock:
         if model is None:
             raise ReferenceError("The model of this clock is gone.")
         return model
-
-
-_clocks: weakref.WeakKeyDictionary[keras.Model, Clock] = weakref.WeakKeyDictionary()
-
-
-def attach(model: keras.Model) -> Clock:
-    """The clock of `model`, made and wired up where it has none.
-
-    Idempotent, never undone: a later `fit` without the callback goes on along the
-    schedule, and a `fit` that raised leaves nothing to clean up.
-    """
-    _refuse_what_cannot_be_exact(model)
-    clock = _clocks.get(model)
-    parts = [part for _, part in scheduled_parts(model)]
-    if clock is None:
-        clock = _clocks[model] = Clock(model, *_adopted(model, parts))
-        # Functions traced before know no clock.
-        model.train_function = model.test_function = model.predict_function = None
-    for part in parts:
-        part._bind_clock(clock)
-    _wrap_steps(model, clock)
-    return clock
-
-
-def scheduled_parts(model: keras.Model) -> Iterator[tuple[str, Any]]:
-    """Every scheduled object of `model` that can be found, with the path of its owner.
-
-    What is not found, a regularizer inside a user's own one for instance, is as
-    exact as the rest: a step's frame is what counts.
-    """
-    for site in scheduled_sites(model):
-        yield site.path, site.part
-
-
-def scheduled_sites(model: keras.Model) -> Iterator[Site]:
-    """Where every scheduled object of `model` sits that can be found."""
-    for layer in model._flatten_layers():
-        path = layer.path or layer.name
-        # A layer asks itself.
-        found = [Site(path, layer, layer, "_now")]
-        activity = layer.activity_regularizer
-        found.append(Site(f"{path}/activity", activity, layer, "activity_regularizer"))
-        for variable in layer._trainable_variables + layer._non_trainable_variables:
-            regularizer = getattr(variable, "regularizer", None)
-            found.append(Site(variable.path, regularizer, variable, "regularizer"))
-        yield from (site for site in found if hasattr(site.part, "_bind_clock"))
 
 
 def hidden_variable(
@@ -296,7 +246,7 @@ def hidden_variable(
             name=f"{model.name}_regplus_{name}",
             **kwargs,
         )
-    if _on_jax():
+    if on_jax():
         model._seed_generators.append(_Rider(variable))
     return variable
 
@@ -310,7 +260,7 @@ def passing_variable(
     try:
         yield variable
     finally:
-        if _on_jax():
+        if on_jax():
             model._seed_generators.pop()
 
 
@@ -321,133 +271,7 @@ class _Rider:
         self.state = state
 
 
-def wrap(model: keras.Model, name: str, make: Callable[[Callable], Callable]) -> None:
-    """Replace `model.name` by `make(model.name)`, once, out of sight of Keras's trackers."""
-    original = getattr(model, name)
-    marks: frozenset = getattr(original, "_regplus_marks", frozenset())
-    mark = make.__qualname__
-    if mark in marks:
-        return
-
-    def put() -> None:
-        wrapper = functools.wraps(original)(make(original))
-        wrapper._regplus_marks = marks | {mark}  # type: ignore[attr-defined]
-        # With the identity, because who wraps this in turn may copy its attributes.
-        wrapper._regplus_renewal = id(wrapper), put  # type: ignore[attr-defined]
-        object.__setattr__(model, name, wrapper)
-
-    put()
-
-
-def _renew(model: keras.Model, name: str) -> None:
-    """Give a wrapped method a new identity, as a bound method of Keras's has at each access.
-
-    JAX keeps what it compiled by the function's identity, so a recompiled model would
-    go on with the step that it had before.
-    """
-    method = getattr(model, name)
-    identity, put = getattr(method, "_regplus_renewal", (None, None))
-    if put is not None and identity == id(method):
-        put()
-
-
-def _wrap_steps(model: keras.Model, clock: Clock) -> None:
-    def train_step(original: Callable) -> Callable:
-        return _stepping(original, clock, training=True)
-
-    def test_step(original: Callable) -> Callable:
-        return _stepping(original, clock, training=False)
-
-    def evaluate(original: Callable) -> Callable:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            with clock.evaluation():
-                return original(*args, **kwargs)
-
-        return run
-
-    def make_train_function(original: Callable) -> Callable:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            clock.forget_epoch()
-            _renew(model, "train_step")
-            return original(*args, **kwargs)
-
-        return run
-
-    def make_test_function(original: Callable) -> Callable:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            clock.refresh()
-            _renew(model, "test_step")
-            return original(*args, **kwargs)
-
-        return run
-
-    def epoch_logs(original: Callable) -> Callable:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            return clock.epoch_logs(original(*args, **kwargs))
-
-        return run
-
-    def save_weights(original: Callable) -> Callable:
-        def run(filepath: Any, *args: Any, **kwargs: Any) -> Any:
-            result = original(filepath, *args, **kwargs)
-            clock.note_in(filepath)
-            return result
-
-        return run
-
-    def load_weights(original: Callable) -> Callable:
-        def run(filepath: Any, *args: Any, **kwargs: Any) -> Any:
-            result = original(filepath, *args, **kwargs)
-            clock.take_from(filepath)
-            return result
-
-        return run
-
-    wrap(model, "save_weights", save_weights)
-    wrap(model, "load_weights", load_weights)
-    wrap(model, "train_step", train_step)
-    wrap(model, "test_step", test_step)
-    wrap(model, "evaluate", evaluate)
-    wrap(model, "make_train_function", make_train_function)
-    wrap(model, "make_test_function", make_test_function)
-    wrap(model, "_get_metrics_result_or_logs", epoch_logs)
-
-
-def _stepping(original: Callable, clock: Clock, training: bool) -> Callable:
-    def frame(arguments: tuple[Any, ...]) -> Frame:
-        return clock.jax_frame(arguments[0], training) if _on_jax() else clock.frame()
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        with on_top(frame(args)):
-            return original(*args, **kwargs)
-
-    return run
-
-
-def _refuse_what_cannot_be_exact(model: keras.Model) -> None:
-    if getattr(keras.config, "is_nnx_enabled", lambda: False)():
-        raise ValueError(
-            "RegularizationScheduler: Keras's NNX mode must be off, got "
-            "`keras.config.is_nnx_enabled()` True: its compiled step passes a model's own "
-            "`train_step` by. Turn it off before Keras is imported."
-        )
-    if getattr(model, "optimizer", None) is None:
-        raise ValueError(
-            "RegularizationScheduler: the model must be compiled with an optimizer, got none: "
-            "steps are counted by it. Call `model.compile(optimizer=...)`, or use "
-            "`keras_regplus.at(step=...)` inside a training step of your own."
-        )
-
-
-def _adopted(model: keras.Model, parts: list[Any]) -> tuple[int, float]:
-    """Epoch and gain for a new clock: those that were saved, where the optimizer came along."""
-    saved = [part._position for part in parts if part._position is not None]
-    if saved and _has_trained(model.optimizer):
-        return saved[0].epoch, saved[0].gain
-    return 0, 1.0
-
-
-def _has_trained(optimizer: Any) -> bool:
+def has_trained(optimizer: Any) -> bool:
     return int(ops.convert_to_numpy(_counting(optimizer)._iterations)) > 0
 
 
@@ -467,5 +291,5 @@ def _value(number: Any) -> Any:
     return number.value if isinstance(number, keras.Variable) else number
 
 
-def _on_jax() -> bool:
+def on_jax() -> bool:
     return keras.backend.backend() == "jax"

@@ -20,10 +20,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_regplus import clock as clocks
-from keras_regplus import frames
+from keras_regplus import frames, wiring
 from keras_regplus._warnings import warn
-from keras_regplus.clock import Clock
+from keras_regplus.clock import Clock, hidden_variable
 
 __all__ = ["LossParts"]
 
@@ -50,7 +49,7 @@ class LossParts:
         self._broken = False
         # Sums of [data loss, penalty, 1], each times the batch size, and what rounding
         # took from them: plain float32 sums drift in long epochs.
-        self._sums = clocks.hidden_variable(
+        self._sums = hidden_variable(
             model,
             "sums",
             np.zeros((2, 3)),
@@ -93,9 +92,9 @@ class LossParts:
 
             return run
 
-        clocks.wrap(model, "compute_loss", compute_loss)
-        clocks.wrap(model, "_aggregate_additional_loss", aggregate)
-        clocks.wrap(model, "reset_metrics", reset_metrics)
+        wiring.wrap(model, "compute_loss", compute_loss)
+        wiring.wrap(model, "_aggregate_additional_loss", aggregate)
+        wiring.wrap(model, "reset_metrics", reset_metrics)
 
     def read(self) -> dict[str, float | None]:
         """The batch-weighted means since the metrics were last reset."""

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_regplus.clock import scheduled_parts
 from keras_regplus.schedules.base import end_of, spelled, unit_of
 from keras_regplus.schedules.evaluation import values_at
+from keras_regplus.wiring import scheduled_parts
 
 
 def updates_in(batches: int, optimizer: Any) -> int:

@@ -12,11 +12,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_regplus import clock as clocks
-from keras_regplus import frames
-from keras_regplus.clock import Clock, Site
+from keras_regplus import frames, wiring
+from keras_regplus.clock import Clock, passing_variable
 from keras_regplus.scheduled import factor_in
 from keras_regplus.schedules.base import end_of, unit_of
+from keras_regplus.wiring import Site
 
 __all__ = ["PartCheck", "Verification", "verify"]
 
@@ -73,9 +73,9 @@ class Verification:
 
 def verify(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Verification:
     """Run the compiled step at telling moments, and put everything back."""
-    clock = clocks.attach(model)
+    clock = wiring.attach(model)
     _make_ready(model, clock, x)
-    probes = [_Probe(site) for site in clocks.scheduled_sites(model)]
+    probes = [_Probe(site) for site in wiring.scheduled_sites(model)]
     moments = _moments(clock, [probe.site.part for probe in probes])
     with clock.rehearsal(), _standing_in(model, probes) as values:
         for moment in moments:
@@ -198,7 +198,7 @@ def _standing_in(model: keras.Model, probes: Sequence[_Probe]) -> Iterator[keras
     functions = model.train_function, model.steps_per_execution
     with contextlib.ExitStack() as stack:
         values = stack.enter_context(
-            clocks.passing_variable(model, "verified", np.zeros(len(probes)), "float32")
+            passing_variable(model, "verified", np.zeros(len(probes)), "float32")
         )
         for probe in probes:
             stack.enter_context(_attribute(probe.site.owner, probe.site.name, probe))

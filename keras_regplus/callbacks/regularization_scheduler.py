@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regplus import clock as clocks
+from keras_regplus import wiring
 from keras_regplus._checks import boolean, complain
 from keras_regplus._warnings import warn
 from keras_regplus.callbacks._cut_short import cut_short, updates_in
@@ -84,7 +84,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
-        self._clock = clocks.attach(model)
+        self._clock = wiring.attach(model)
         self._parts = self._observed(model)
         self._clock.tell_epoch_logs(self._extend)
 
@@ -208,7 +208,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         frame = self._clock.eager_frame()
         found: dict[str, float] = {}
         seen: list[Any] = []
-        for path, part in clocks.scheduled_parts(self.model):
+        for path, part in wiring.scheduled_parts(self.model):
             kind = "rate" if isinstance(part, keras.layers.Layer) else "strength"
             if kind not in self._keys or not isinstance(part, OnSchedule):
                 continue
@@ -228,7 +228,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         }
 
     def _warn_if_idle(self) -> None:
-        scheduled = self._clock.used or any(clocks.scheduled_parts(self.model))
+        scheduled = self._clock.used or any(wiring.scheduled_parts(self.model))
         if not scheduled and not self.model.losses:
             self._tell(
                 "Nothing scheduled was computed in this model's training step, and it has no "
@@ -239,7 +239,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
     def _warn_if_standing(self) -> None:
         counts_steps = any(
             part.schedule is not None and unit_of(part.schedule) == "step"
-            for _, part in clocks.scheduled_parts(self.model)
+            for _, part in wiring.scheduled_parts(self.model)
         )
         if counts_steps and self._clock.position().step == self._step_before:
             self._tell(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_regplus import clock
+from keras_regplus import wiring
 from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.frames import current_frame, in_symbolic_scope
 from keras_regplus.regularizers import ScheduledL2
@@ -26,7 +26,7 @@ class Sets(keras.callbacks.Callback):
 
     def _set(self, moment):
         if moment == self.moment:
-            clock.attach(self.model).set_gain(self.gain)
+            wiring.attach(self.model).set_gain(self.gain)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -72,12 +72,12 @@ def test_the_gain_survives_save_and_load(unit, tmp_path):
     run = fit(again)
     assert_gained(run, again, [3, 4, 5] if unit == "step" else [1, 1, 1], 3.0)
     again.save(tmp_path / "again.keras")
-    assert clock.attach(keras.models.load_model(tmp_path / "again.keras")).gain == 3.0
+    assert wiring.attach(keras.models.load_model(tmp_path / "again.keras")).gain == 3.0
 
 
 def test_a_gain_set_before_the_first_fit_counts():
     model = rising()
-    clock.attach(model).set_gain(2.0)
+    wiring.attach(model).set_gain(2.0)
     assert_gained(fit(model), model, range(3), 2.0)
 
 

@@ -109,9 +109,13 @@ def exported(model, folder):
     model.export(folder / "exported", verbose=False)
 
 
+def session_cleared(model, folder):
+    keras.utils.clear_session()
+
+
 IN_GRID = [unpickled, deep_copied, from_json, cloned]
 COPY = [saved, *(pytest.param(action, marks=pytest.mark.grid) for action in IN_GRID)]
-OTHER = [quantized, summarised, weights_saved]
+OTHER = [quantized, summarised, weights_saved, session_cleared]
 
 
 def trained_with(action, folder, unit="step"):

@@ -12,7 +12,7 @@ from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.testing import frozen_fit
 
 from .models import BACKEND, BATCH, X, base_penalty, compiled
-from .rising import assert_at, at_time, fit, ours, penalty, rising, time_of, ways
+from .rising import assert_at, at_time, fit, network, ours, penalty, rising, time_of, ways
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
 
@@ -228,6 +228,36 @@ def test_loops_of_train_on_batch_follow_the_schedule(way):
     assert_at(fit(model), model, range(4, 7))
     model.reset_metrics()
     assert float(model.train_on_batch(x, y)) == pytest.approx(full * 9, rel=1e-5)
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["shared", "frozen in the pair"])
+@pytest.mark.parametrize(
+    "way",
+    [{}, pytest.param({"run_eagerly": True}, marks=pytest.mark.grid)],
+    ids=["default", "eager"],
+)
+def test_a_pair_like_a_gan_trained_by_train_on_batch_counts_each_its_own_steps(frozen, way):
+    generator, critic = network(), network()
+    adapter = layers.Dense(4, kernel_initializer="zeros")
+    pair = attached(
+        compiled(keras.Sequential([keras.Input((4,)), generator, adapter, critic]), **way)
+    )
+    attached(compiled(critic, **way))
+    x, y = X[:BATCH], np.zeros((BATCH, 2))
+
+    def trained(model, trainable=True):
+        critic.trainable = trainable
+        model.reset_metrics()
+        return float(model.train_on_batch(ops.zeros_like(x), y))
+
+    of_pair, of_critic = [], []
+    for _ in range(3):
+        of_critic += [trained(critic), trained(critic)]
+        of_pair.append(trained(pair, not frozen))
+    critic.trainable = True
+    both = base_penalty(generator) + (0.0 if frozen else base_penalty(critic))
+    np.testing.assert_allclose(of_critic, base_penalty(critic) * (2 + np.arange(6)), rtol=1e-5)
+    np.testing.assert_allclose(of_pair, both * (2 + np.arange(3)), rtol=1e-5)
 
 
 class Rows(keras.utils.PyDataset):
