@@ -532,7 +532,7 @@ def test_it_can_be_copied(duplicate):
         ("start_from_epoch", -1, ValueError),
         ("start_from_epoch", 1.5, ValueError),
         ("start_from_epoch", "1", TypeError),
-        ("criterion", "gl", TypeError),
+        ("criterion", "glory", ValueError),
         ("criterion", Script, TypeError),
         ("verbose", 3, ValueError),
     ],

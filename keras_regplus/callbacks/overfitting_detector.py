@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import fields
@@ -22,7 +21,8 @@ from keras_regplus.callbacks._monitoring import (
     fit_validates,
     is_no_number,
 )
-from keras_regplus.diagnosis import Diagnosis, TrendTracker
+from keras_regplus.diagnosis import Diagnosis
+from keras_regplus.diagnosis._criteria import checked_criterion, new_tracker
 from keras_regplus.diagnosis._report import report
 
 __all__ = ["OverfittingDetector"]
@@ -65,10 +65,11 @@ class OverfittingDetector(keras.callbacks.Callback):
             validation value. They are kept in host memory. Defaults to False.
         start_from_epoch: Epochs before this one are ignored, for trainings that
             begin with a warm-up; at least 0. Defaults to 0.
-        criterion: An object with `update(train, val)`, called with two floats
-            after each epoch (None for a value that is missing), that returns an
-            object with the attributes of a `Diagnosis`, `verdict` at least. Each
-            training uses a fresh copy of it. Defaults to None, a `TrendTracker`.
+        criterion: `"trend"`, one of the classic ones `"gl"`, `"pq"` and `"up"` (see
+            `keras_regplus.diagnosis`), or an object with `update(train, val)`, called with
+            two floats after each epoch (None for a value that is missing), that returns
+            an object with the attributes of a `Diagnosis`, `verdict` at least. Each
+            training uses a fresh copy of it. Defaults to None, `"trend"`.
         verbose: 0 is silent, 1 says when the model begins to overfit, when
             training is stopped and what is restored, 2 says each change of the
             verdict. Defaults to 1.
@@ -125,7 +126,7 @@ class OverfittingDetector(keras.callbacks.Callback):
             minimum=0,
             advice="Use 0 for no warm-up.",
         )
-        self.criterion = _checked_criterion(criterion)
+        self.criterion = checked_criterion(_OWNER, criterion)
         self.verbose = one_of(_OWNER, "verbose", verbose, (0, 1, 2), advice="Use 0 for silence.")
         self._warned: set[str] = set()
         self._begin(mode)
@@ -254,7 +255,7 @@ class OverfittingDetector(keras.callbacks.Callback):
         return True
 
     def _new_tracker(self) -> Any:
-        return TrendTracker(self._mode) if self.criterion is None else copy.deepcopy(self.criterion)
+        return new_tracker(self.criterion, self._mode)
 
     def _keep_best(self, epoch: int, val: float) -> None:
         value = -val if self._mode == "max" else val
@@ -327,16 +328,6 @@ def _checked_action(action: Any) -> Any:
     rule = "'warn', 'stop' or a callable (detector, diagnosis)"
     error = ValueError if isinstance(action, str) else TypeError
     raise error(complain(_OWNER, "action", rule, action, "Use 'stop' to end the training."))
-
-
-def _checked_criterion(criterion: Any) -> Any:
-    if criterion is None:
-        return None
-    if callable(getattr(criterion, "update", None)) and not isinstance(criterion, type):
-        return criterion
-    rule = "None or an object with `update(train, val)`"
-    advice = "Use an object such as keras_regplus.diagnosis.TrendTracker()."
-    raise TypeError(complain(_OWNER, "criterion", rule, criterion, advice))
 
 
 def _validated(logs: dict[str, Any]) -> bool:

@@ -10,8 +10,13 @@ _CAPACITY = 128
 _SHORT = 20
 # The median absolute deviation of a normal variable is 0.6745 standard deviations.
 _MAD_TO_DEVIATION = 1.4826
-# A second difference a - 2b + c of independent values has 1 + 4 + 1 times their variance.
-_SECOND_DIFFERENCE = 6.0**0.5
+# Differences of order 2 and 3 of independent values have 1 + 4 + 1 and 1 + 9 + 9 + 1 times
+# their variance.
+_VARIANCE_OF_DIFFERENCE = {2: 6.0, 3: 20.0}
+# Fewer blocks than this tell nothing about how their means scatter.
+_FEWEST_BLOCKS = 5
+# The recent part of a curve is its last half, of at least so many points.
+_RECENT_POINTS = 7
 
 
 class ThinnedPoints:
@@ -52,11 +57,20 @@ class Curve:
     """One curve seen through windows of `width` points."""
 
     def __init__(self, values: np.ndarray, width: int) -> None:
-        self.smooth = moving_mean(median_of_three(values), width)
+        calm = median_of_three(values)
+        self.smooth = moving_mean(calm, width)
         self.level = float(self.smooth[-1])
+        self._typical = median(np.abs(self.smooth))
         self.noise = noise_of(values)
-        self.error = self.noise * (2 / width) ** 0.5
-        """Standard error of the difference of two levels, by noise alone."""
+        # Noise that lasts for several epochs, as that of a cyclic learning rate, does not
+        # average out as that of single values does: then means over blocks show it.
+        half, recent = max(width // 2, 1), calm[-max(len(calm) // 2, _RECENT_POINTS) :]
+        of_halves = deviation_of_blocks(recent, half) * (half / width) ** 0.5
+        spread = max(self.noise / width**0.5, of_halves)
+        self.recent_error = 2**0.5 * spread
+        """Standard error of the difference of two levels, by the noise of the last half."""
+        self.error = 2**0.5 * max(spread, deviation_of_blocks(calm, width))
+        """The same by the noise of the whole curve, which is larger where it fell steeply."""
 
     def scale(self, index: int) -> float:
         """What changes are relative to: the size of the level at `index`.
@@ -64,7 +78,7 @@ class Curve:
         At least a tenth of the curve's typical size, so that a curve through 0
         has a denominator; 0 only for a curve that is 0 for most of its length.
         """
-        return max(abs(float(self.smooth[index])), 0.1 * median(np.abs(self.smooth)))
+        return max(abs(float(self.smooth[index])), 0.1 * self._typical)
 
     def recent_gain(self, share: float) -> float:
         """How much lower the best of the last `share` is than the best before, relative to it."""
@@ -83,7 +97,8 @@ def ratio(value: float, scale: float) -> float:
 
 def median(values: np.ndarray) -> float:
     """The median. `np.median` costs ten times as much on arrays as short as ours."""
-    ordered = np.sort(values)
+    ordered = values.copy()
+    ordered.sort()
     middle = len(ordered) // 2
     if len(ordered) % 2:
         return float(ordered[middle])
@@ -106,19 +121,35 @@ def median_of_three(values: np.ndarray) -> np.ndarray:
 
 def moving_mean(values: np.ndarray, width: int) -> np.ndarray:
     """Means over all full windows. No running sums: after 1e36 they would have no digits left."""
-    return np.lib.stride_tricks.sliding_window_view(values, width).mean(axis=1)
+    return np.convolve(values, np.ones(width), "valid") / width
 
 
 def noise_of(values: np.ndarray) -> float:
-    """Standard deviation of the noise of one value.
+    """Standard deviation of the noise of one value, from differences of third order."""
+    return _deviation(values, 3) if len(values) > 3 else _deviation(values, 2)
 
-    Taken from second differences, in which a trend cancels, by their median, so
-    that spikes and learning rate drops do not count.
+
+def deviation_of_blocks(values: np.ndarray, width: int) -> float:
+    """Standard deviation of means over `width` values, 0 where there are too few blocks.
+
+    The method of batch means: right for noise of any correlation that is shorter than
+    a block.
     """
-    if len(values) < 3:
+    count = len(values) // width
+    if count < _FEWEST_BLOCKS:
         return 0.0
-    typical = median(np.abs(np.diff(values, 2)))
-    return _MAD_TO_DEVIATION * typical / _SECOND_DIFFERENCE
+    blocks = values[len(values) - count * width :].reshape(count, width)
+    return _deviation(blocks.mean(axis=1) if width > 1 else values, 2)
+
+
+def _deviation(values: np.ndarray, order: int) -> float:
+    """By the median of differences: a trend cancels, spikes and drops count little."""
+    if len(values) <= order:
+        return 0.0
+    for _ in range(order):
+        values = values[1:] - values[:-1]
+    typical = median(np.abs(values))
+    return _MAD_TO_DEVIATION * typical / _VARIANCE_OF_DIFFERENCE[order] ** 0.5
 
 
 def slope_of(epochs: np.ndarray, values: np.ndarray) -> float:

@@ -12,19 +12,26 @@ from keras_regplus.diagnosis._curves import Curve, ratio, slope_of
 # Levels are means over this share of the epochs seen: single epochs are noise,
 # and a window fixed in epochs would be too long for short runs and too short for long ones.
 _WINDOW = 0.1
-# A rise below this share of the best level is too small to act on, however certain it is.
+# A rise is overfitting above this share of the best level ...
 _RISE = 0.02
-# Standard errors on top of it: about one chance in forty for each comparison. A stop
-# comes once in a training, and after as many comparisons as epochs: it takes twice that.
-_ERRORS, _STOP_ERRORS = 2.0, 4.0
+# ... and this many standard errors: the best level is the lowest of many, so it is a bit too low.
+_ERRORS = 0.5
+# A smaller rise is worth stopping for where it is surely none of noise: by two standard
+# errors, and by more in short curves, where the standard error itself is not well known.
+_STOP_RISE, _STOP_ERRORS, _SHORT_ERRORS = 0.005, 2.0, 3.0
+# So is a verdict of which so much is certain.
+_STOP_CONFIDENCE = 0.8
 # How much training may be worse than at the best validation: it is noisy, too.
-_TRAIN_SLACK = 0.01
+_TRAIN_SLACK, _TRAIN_ERRORS = 0.01, 2.0
 # "Still improves" means by this share of the level ...
-_GAIN = 0.01
+_GAIN = 0.012
 # ... over this last share of the epochs.
 _RECENT = 0.3
 # Training has blown up when it lost all it gained and stands this much above its best.
 _BLOW_UP = 0.5
+# How fast certainty grows with the contrast (x - limit) / (x + limit), fitted to trainings
+# whose truth is known from 16 runs.
+_RISE_STEEPNESS, _GAIN_STEEPNESS = 6.0, 4.0
 # A turn needs three points; to call a curve flat or falling takes some more.
 _FEWEST, _ENOUGH = 3, 5
 
@@ -36,7 +43,7 @@ def read(columns: np.ndarray, sign: float) -> dict[str, Any]:
 
     `columns` are epochs, training and validation values, of which less is better.
     `sign` is -1 where the user's own curves are their negatives, and turns the
-    slopes back. `should_stop` says whether these points alone are enough to stop for.
+    slopes back. `should_stop` says whether these points alone speak for a stop.
     """
     epochs, train, val = columns
     if len(val) < _FEWEST:
@@ -51,8 +58,9 @@ def read(columns: np.ndarray, sign: float) -> dict[str, Any]:
         "train_slope": sign * reading.slope(train),
         "val_slope": sign * reading.slope(val),
         "noise": reading.relative(reading.val.noise),
-        "should_stop": verdict == "overfitting" and reading.is_firm(),
+        "should_stop": reading.is_firm(),
         "score": reading.score(),
+        "confidence": reading.confidence(verdict),
     }
 
 
@@ -66,7 +74,7 @@ class _Reading:
         self.best = int(self.val.smooth.argmin())
         self.scale = self.val.scale(self.best)
         self.rise = self.val.level - float(self.val.smooth[self.best])
-        self.limit = self._limit(_ERRORS)
+        self.limit = _RISE * self.scale + _ERRORS * self.val.error
         self.val_gain = self.val.recent_gain(_RECENT)
         self.train_gain = self.train.recent_gain(_RECENT)
 
@@ -84,21 +92,43 @@ class _Reading:
         return "plateau"
 
     def is_firm(self) -> bool:
-        return self.rise > self._limit(_STOP_ERRORS)
+        """Whether validation is above its best level beyond doubt, while training is not worse."""
+        if self._train_worse() or self._blown_up():
+            return False
+        errors = _STOP_ERRORS + _SHORT_ERRORS / math.sqrt(len(self.epochs))
+        sure = _STOP_RISE * self.scale + errors * self.val.recent_error
+        return self.rise > sure or self._risen_by_chance() < 1 - _STOP_CONFIDENCE
 
-    def _limit(self, errors: float) -> float:
-        return _RISE * self.scale + errors * self.val.error
+    def confidence(self, verdict: str) -> float:
+        """How likely the verdict is to be true."""
+        if verdict == "undecided":
+            return 0.0
+        if verdict == "diverging":
+            return _certainty(*self._blow_up(), _RISE_STEEPNESS)
+        no_rise = 1.0 if self._train_worse() else self._risen_by_chance()
+        if verdict == "overfitting":
+            return 1 - no_rise
+        improves = _certainty(self.val_gain, _GAIN, _GAIN_STEEPNESS)
+        return no_rise * (improves if verdict == "healthy" else 1 - improves)
+
+    def _risen_by_chance(self) -> float:
+        return 1 - _certainty(self.rise, self.limit, _RISE_STEEPNESS)
 
     def _train_worse(self) -> bool:
         worse = self.train.level - float(self.train.smooth[self.best])
-        slack = _TRAIN_SLACK * self.train.scale(self.best) + _ERRORS * self.train.error
+        slack = _TRAIN_SLACK * self.train.scale(self.best) + _TRAIN_ERRORS * self.train.error
         return worse > slack
 
     def _blown_up(self) -> bool:
-        error = _ERRORS * self.train.error
+        error = _TRAIN_ERRORS * self.train.error
         lost_all = self.train.level > float(self.train.smooth[0]) + error
+        rise, limit = self._blow_up()
+        return lost_all and rise > limit
+
+    def _blow_up(self) -> tuple[float, float]:
+        """How far training stands above its best, and what would be called a blow-up."""
         rise, scale = self._train_rise()
-        return lost_all and rise > _BLOW_UP * scale + error
+        return rise, _BLOW_UP * scale + _TRAIN_ERRORS * self.train.error
 
     def _train_rise(self) -> tuple[float, float]:
         """How far training stands above its own best, and the scale of that."""
@@ -164,6 +194,13 @@ class _Reading:
             _percent(self.relative(self.limit)),
         )
         return f"{rise} worse than its best level (up to {limit} passes for noise)"
+
+
+def _certainty(value: float, limit: float, steepness: float) -> float:
+    """The probability that what was measured as `value` is truly above `limit`."""
+    value = max(value, 0.0)
+    contrast = ratio(value - limit, value + limit)
+    return 1 / (1 + math.exp(-steepness * contrast))
 
 
 def _too_few(points: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_regplus.diagnosis.trend import Diagnosis
+from keras_regplus.diagnosis.verdicts import Diagnosis
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 48

@@ -47,10 +47,10 @@ class Wgan(keras.Model):
         return _wgan_step(self, *args)
 
     def critic_loss(self, x):
-        return -ops.mean(self(x)) + sum(self.critic.losses)
+        return -ops.mean(ops.cast(self(x), "float32")) + sum(self.critic.losses)
 
     def generator_loss(self, x):
-        return ops.mean(self(x)) + sum(self.generator.losses)
+        return ops.mean(ops.cast(self(x), "float32")) + sum(self.generator.losses)
 
 
 def _wgan_step_tensorflow(model, data):

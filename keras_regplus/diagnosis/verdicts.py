@@ -1,0 +1,91 @@
+"""What a criterion says about a pair of curves."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+__all__ = ["Diagnosis"]
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis:
+    """What is known about a pair of curves after some epoch.
+
+    Made by `TrendTracker` and `diagnose`. Epochs count from 0. Relative numbers
+    are shares of the validation curve's best level (of at least a tenth of the
+    curve's typical size, for curves near 0); a number that cannot be known yet
+    is None.
+
+    Args:
+        verdict: One of `"undecided"` (too little seen), `"healthy"` (validation
+            still improves), `"stagnating"` (training improves, validation does
+            not), `"plateau"` (neither improves), `"overfitting"` (validation grew
+            worse by more than its noise, training did not), `"diverging"`
+            (training blew up, or values stay non-finite).
+        best_epoch: Epoch of the best single validation value, the first of equals.
+        best_value: That value.
+        onset_epoch: Epoch at which overfitting began; None unless it is the verdict.
+        gap: How much worse validation is than training now, relative.
+        train_slope: Recent change of the training curve per epoch, relative and
+            robust. Positive means upwards.
+        val_slope: The same for the validation curve.
+        noise: Standard deviation of a single validation value, relative.
+        epochs_past_best: Epochs since `best_epoch`.
+        should_stop: Whether training on is pointless. Stricter and later than the verdict.
+        reason: The verdict in one sentence, with its numbers.
+        score: From 0 to 1, how far validation has risen: half the rise over the rise
+            that would be called overfitting. Above 0.5 exactly when the verdict is
+            `"overfitting"`, 1 from twice that rise on.
+
+    Example:
+        >>> from keras_regplus.diagnosis import diagnose
+        >>> result = diagnose(train=[0.80, 0.30, 0.10], val=[0.70, 1.82, 2.45])
+        >>> result.verdict, result.onset_epoch, result.dot
+        ('overfitting', 1, '!')
+    """
+
+    verdict: str
+    best_epoch: int | None = None
+    best_value: float | None = None
+    onset_epoch: int | None = None
+    gap: float | None = None
+    train_slope: float | None = None
+    val_slope: float | None = None
+    noise: float | None = None
+    epochs_past_best: int | None = None
+    should_stop: bool = False
+    reason: str = ""
+    score: float = 0.0
+    confidence: float | None = None
+
+    DOTS: ClassVar[dict[str, str]] = {
+        "undecided": ".",
+        "healthy": ".",
+        "stagnating": "~",
+        "plateau": "-",
+        "overfitting": "!",
+        "diverging": "x",
+    }
+
+    @property
+    def dot(self) -> str:
+        """The verdict as one character."""
+        return self.DOTS[self.verdict]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain Python values."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """All fields as a JSON object. JSON knows no infinity: such a number becomes null."""
+        return json.dumps({key: _json_value(value) for key, value in self.to_dict().items()})
+
+    def __repr__(self) -> str:
+        return f"Diagnosis({self.verdict!r}, {self.reason!r}, should_stop={self.should_stop})"
+
+
+def _json_value(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
