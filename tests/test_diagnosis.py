@@ -180,6 +180,33 @@ def test_score_is_half_the_rise_over_the_limit(rise, score):
     assert diagnose(FALLING, np.where(EPOCHS < 60, 1.0, 1 + rise)).score == pytest.approx(score)
 
 
+@pytest.mark.parametrize(
+    ("rise", "confidence"),
+    [
+        (0.03, 1 / (1 + math.exp(-6 / 5))),
+        (0.04, 1 / (1 + math.exp(-2))),
+        (0.0, 1 / (1 + math.exp(-6))),
+    ],
+)
+def test_confidence_is_logistic_in_the_contrast_of_rise_and_limit(rise, confidence):
+    # Without noise the limit is 2 % of the best level; a flat curve gains nothing.
+    said = diagnose(FLAT, np.where(EPOCHS < 60, 1.0, 1 + rise))
+    no_gain = 1 / (1 + math.exp(-4))
+    expected = confidence if said.verdict == "overfitting" else confidence * no_gain
+    assert said.confidence == pytest.approx(expected)
+
+
+def test_confidence_falls_with_noise_and_is_nothing_where_nothing_is_known():
+    step = np.where(EPOCHS < 60, 1.0, 1.1)
+    quiet, noisy = (diagnose(FALLING, step * (1 + sd * NOISE)) for sd in (0.001, 0.05))
+    assert quiet.verdict == noisy.verdict == "overfitting"
+    assert quiet.confidence > 0.95 > noisy.confidence
+    assert diagnose([1.0], [1.0]).confidence == 0
+    lost = diagnose([math.nan] * 3, [1.0] * 3)
+    assert (lost.verdict, lost.confidence) == ("diverging", 1.0)
+    assert diagnose(0.1 + EPOCHS**2, 0.1 + EPOCHS**2).confidence > 0.9
+
+
 def test_slopes_are_relative_changes_for_each_epoch():
     epochs = np.arange(20)
     diagnosis = diagnose(2 - 0.03 * epochs, 1 + 0.01 * epochs)
@@ -263,6 +290,9 @@ def test_any_numbers_give_a_verdict_and_strict_json(curves):
     assert set(fields) == {field.name for field in dataclasses.fields(Diagnosis)}
     assert diagnosis.verdict in Diagnosis.DOTS
     assert 0 <= diagnosis.score <= 1
+    assert 0 <= diagnosis.confidence <= 1
+    if diagnosis.verdict == "overfitting":
+        assert diagnosis.confidence >= 0.5 < diagnosis.score
     assert "nan" not in diagnosis.reason
 
 

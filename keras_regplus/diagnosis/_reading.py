@@ -47,7 +47,12 @@ def read(columns: np.ndarray, sign: float) -> dict[str, Any]:
     """
     epochs, train, val = columns
     if len(val) < _FEWEST:
-        return {"verdict": "undecided", "reason": _too_few(len(val)), "should_stop": False}
+        return {
+            "verdict": "undecided",
+            "reason": _too_few(len(val)),
+            "should_stop": False,
+            "confidence": 0.0,
+        }
     reading = _Reading(epochs, train, val)
     verdict = reading.verdict()
     return {

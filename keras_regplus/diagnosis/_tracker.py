@@ -97,10 +97,15 @@ class Tracker:
     def _lost(self) -> dict[str, Any] | None:
         if self._lost_train >= _LOST_TRAIN:
             reason = f"Training has not been finite for {self._lost_train} epochs."
-            return {"verdict": "diverging", "reason": reason, "should_stop": True}
+            return {
+                "verdict": "diverging",
+                "reason": reason,
+                "should_stop": True,
+                "confidence": 1.0,
+            }
         if self._lost_val >= _LOST_VAL:
             reason = f"Validation has not been finite for {self._lost_val} epochs."
-            return {"verdict": "diverging", "reason": reason}
+            return {"verdict": "diverging", "reason": reason, "confidence": 1.0}
         return None
 
 

@@ -24,18 +24,21 @@ class TrendTracker(Tracker):
 
     The criterion: smooth both curves over a tenth of the epochs seen. It is
     overfitting when the validation level has risen above its best by more than
-    2 % plus two standard errors of its own measured noise, while training is not
-    worse than it was at that best. `should_stop` comes when this was so for 4
-    epochs in a row and for 5 % of all epochs seen, with four standard errors.
-    What it says at an epoch never depends on later ones, and nothing depends on
-    the scale of the values.
+    2 % plus half a standard error, while training is not worse than it was at that
+    best. The standard error comes from the curve's own noise: that of single values,
+    or of means over several epochs where noise lasts longer. `should_stop` comes when
+    for 3 epochs in a row, and for 5 % of all epochs seen, the rise was above 0.5 % plus
+    2 (in short curves more) standard errors of the recent noise, or the verdict had a
+    confidence of 0.8. So a small but lasting rise may be stopped for without being
+    called overfitting. What it says at an epoch never depends on later ones, and
+    nothing depends on the scale of the values.
 
-    This is a first criterion. On the 70 real histories of small networks that its
-    constants were chosen on, it found 27 of 34 that overfit, with one false alarm
-    (`python -m benchmarks.detection`). It misses small rises in noisy curves and in
-    runs of about ten epochs, and it cannot foresee a second descent. Where single
-    validation values scatter by 5 % or more it may call a plateau overfitting,
-    though it hardly ever stops one.
+    `python -m benchmarks.detection` scores it on real histories of small networks, and
+    `docs/diagnosis.md` has the figures. What it does badly: where single validation
+    values scatter by 5 % or more it may call a plateau overfitting, with a low
+    confidence; it may stop a training whose validation curve is flat and noisy from its
+    first epoch on; it cannot foresee a second descent; and one run may not show what
+    the mean of many would.
 
     An update costs the same at every epoch, and memory is bounded: long curves
     are thinned to 128 points.
@@ -61,6 +64,10 @@ class TrendTracker(Tracker):
           on what validation curves look like
         - Theil, "A rank-invariant method of linear and polynomial regression analysis" (1950),
           for the slopes
+        - Conway, "Some tactical problems in digital simulation" (1963), for the noise of
+          means over blocks
+        - Gasser, Sroka and Jennen-Steinmetz, "Residual variance and residual pattern in
+          nonlinear regression" (1986), for the noise from differences
     """
 
     def __init__(self, mode: str = "min") -> None:
