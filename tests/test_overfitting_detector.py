@@ -7,6 +7,7 @@ import copy
 import io
 import pickle
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from keras_regplus import RegPlusWarning
+from keras_regplus.callbacks import actions
 from keras_regplus.callbacks._monitoring import as_float, direction_of_name
 from keras_regplus.callbacks.overfitting_detector import OverfittingDetector
 from keras_regplus.diagnosis import diagnose
@@ -362,7 +364,7 @@ def test_a_model_gets_no_infinite_loss_back():
     for epoch, val in enumerate([-float("inf"), float("nan"), 2.0, 3.0]):
         detector.on_epoch_end(epoch, {"loss": 1.0, "val_loss": val})
     assert detector.diagnosis.best_epoch == 2
-    assert detector._best_epoch == 2
+    assert detector._best.epoch == 2
 
 
 def test_one_dict_handed_over_again_and_again_is_no_conflict():
@@ -499,6 +501,11 @@ def test_arguments_are_attributes():
         "restore_best_weights": True,
         "start_from_epoch": 3,
         "criterion": Script(["healthy"]),
+        "combine": "all",
+        "train_probe": (1, 2),
+        "best_by": "smooth",
+        "best_weights": "disk",
+        "state_file": Path("state.json"),
         "verbose": 2,
     }
     detector = OverfittingDetector(**given)
@@ -520,7 +527,8 @@ def test_it_can_be_copied(duplicate):
     ("argument", "value", "error"),
     [
         ("monitor", 3, TypeError),
-        ("monitor", ["loss"], TypeError),
+        ("monitor", ["loss", 3], TypeError),
+        ("monitor", [], TypeError),
         ("monitor", "", ValueError),
         ("monitor", "val_", ValueError),
         ("mode", "down", ValueError),
@@ -534,6 +542,16 @@ def test_it_can_be_copied(duplicate):
         ("start_from_epoch", "1", TypeError),
         ("criterion", "glory", ValueError),
         ("criterion", Script, TypeError),
+        ("action", ["warn", "halt"], ValueError),
+        ("action", actions.ReduceLearningRate, TypeError),
+        ("combine", "most", ValueError),
+        ("train_probe", 3, TypeError),
+        ("train_probe", (1,), TypeError),
+        ("best_by", "mean", ValueError),
+        ("best_weights", "cloud", ValueError),
+        ("state_file", 3, TypeError),
+        ("state_file", "run/detector", ValueError),
+        ("state_file", "gs://bucket/state.json", ValueError),
         ("verbose", 3, ValueError),
     ],
 )

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_regplus._checks import boolean, complain, count, one_of
+from keras_regplus._checks import boolean, count, one_of
 from keras_regplus._warnings import warn
+from keras_regplus.callbacks._best_weights import BestWeights
 from keras_regplus.callbacks._chief import is_chief
-from keras_regplus.callbacks._monitoring import (
-    as_float,
-    direction_in,
-    direction_of_name,
-    fit_validates,
-    is_no_number,
+from keras_regplus.callbacks._detector_arguments import (
+    checked_actions,
+    checked_monitors,
+    checked_path,
+    checked_probe,
+    measured,
 )
+from keras_regplus.callbacks._state_file import StateFile
+from keras_regplus.callbacks._watching import Watch, combined
+from keras_regplus.callbacks.actions import Action
 from keras_regplus.diagnosis import Diagnosis
-from keras_regplus.diagnosis._criteria import checked_criterion, new_tracker
+from keras_regplus.diagnosis._criteria import checked_criterion
 from keras_regplus.diagnosis._report import report
 
 __all__ = ["OverfittingDetector"]
 
 _OWNER = "OverfittingDetector"
 _SCORE = "overfitting_score"
-_EPOCHS = ("best_epoch", "onset_epoch")
-_MODE_ADVICE = "Use 'min' for losses and 'max' for accuracies."
 
 
 class OverfittingDetector(keras.callbacks.Callback):
@@ -39,7 +38,7 @@ class OverfittingDetector(keras.callbacks.Callback):
     Use it wherever `EarlyStopping` would do: it looks at both curves and at their
     noise, so it takes neither a noisy epoch nor a plateau for overfitting. The
     criterion is that of `keras_regplus.diagnosis.TrendTracker`, whose docstring
-    says what it does badly; it is a first one and will be sharpened.
+    says what it does badly.
 
     After each epoch `detector.diagnosis` holds a `Diagnosis`, and `logs` gets
     `overfitting_score`, from 0 to 1: half the rise of validation above its best
@@ -51,18 +50,20 @@ class OverfittingDetector(keras.callbacks.Callback):
     Args:
         monitor: Name of the training metric; a leading `val_` is dropped. None
             takes `data_loss`, the loss without penalties, where
-            `RegularizationScheduler` provides it, and `loss` otherwise. Defaults
-            to None.
+            `RegularizationScheduler` provides it, and `loss` otherwise. A list of
+            names watches each. Defaults to None.
         mode: `"min"`, `"max"` or `"auto"`: as the metric says where Keras knows
             it, else by its name. Defaults to `"auto"`.
         action: What to do about overfitting. `"warn"` says it. `"stop"` also ends
-            the training, later than the first verdict, once `should_stop` is
-            true. A callable `(detector, diagnosis)` is called each time that the
-            verdict becomes `"overfitting"`; if it raises, a warning says so and
-            training goes on. Defaults to `"warn"`.
+            the training, once `should_stop` is true. An object of
+            `keras_regplus.callbacks.actions` changes the running training. A callable
+            `(detector, diagnosis)` is called each time that the verdict becomes
+            `"overfitting"`. If one raises, a warning says so and training goes on. A
+            list does several. Defaults to `"warn"`.
         restore_best_weights: Whether the model gets the weights of its best epoch
-            back when the training ends, stopped or not. Best is the best single
-            validation value. They are kept in host memory. Defaults to False.
+            back when the training ends, stopped or not. They are copied only when a
+            better epoch comes, and never on the accelerator. Of several metrics the
+            first decides. Defaults to False.
         start_from_epoch: Epochs before this one are ignored, for trainings that
             begin with a warm-up; at least 0. Defaults to 0.
         criterion: `"trend"`, one of the classic ones `"gl"`, `"pq"` and `"up"` (see
@@ -70,13 +71,32 @@ class OverfittingDetector(keras.callbacks.Callback):
             two floats after each epoch (None for a value that is missing), that returns
             an object with the attributes of a `Diagnosis`, `verdict` at least. Each
             training uses a fresh copy of it. Defaults to None, `"trend"`.
+        combine: With a list in `monitor`: whether `"any"` of the metrics, or `"all"`, must
+            say that the model overfits. Defaults to `"any"`.
+        train_probe: A sample of the training data, `(x, y)`, `(x, y, sample_weight)`, a
+            dataset or a `PyDataset`, that is evaluated at each epoch's end in place of
+            the training metric. That one is a mean over an epoch in which the weights
+            changed, with dropout on; this one can be compared with validation. It costs
+            an `evaluate` on the sample an epoch. Defaults to None, no sample.
+        best_by: The best epoch is that of the best single validation value, `"raw"`,
+            or, so that a lucky value does not win, of the best mean over the last tenth
+            of the epochs and at least 3, `"smooth"`. Defaults to `"raw"`.
+        best_weights: Where the best weights are kept, in host `"memory"` or on `"disk"`,
+            in a temporary file. Defaults to `"memory"`.
+        state_file: Path of a JSON file, written after each epoch, with which a training
+            that was killed goes on as if nothing had happened: beside `BackupAndRestore`
+            by the same `fit` once more, or with a model of your own and `initial_epoch`.
+            The best weights are kept in a `.weights.h5` file beside it, whatever
+            `best_weights` says. Both are removed when a training ends. A file that does
+            not fit is set aside with a warning. Defaults to None, no file.
         verbose: 0 is silent, 1 says when the model begins to overfit, when
             training is stopped and what is restored, 2 says each change of the
             verdict. Defaults to 1.
 
     Attributes:
-        diagnosis: The last `Diagnosis`.
-        history: What was seen: lists `"epoch"`, `"train"` and `"val"`.
+        diagnosis: The last `Diagnosis`; of several metrics the one that decided.
+        diagnoses: The last `Diagnosis` of each metric, by name.
+        history: What was seen of the first metric: lists `"epoch"`, `"train"`, `"val"`.
         stopped_epoch: The epoch that was stopped after, or None.
 
     Raises:
@@ -100,172 +120,140 @@ class OverfittingDetector(keras.callbacks.Callback):
 
     def __init__(
         self,
-        monitor: str | None = None,
+        monitor: str | Sequence[str] | None = None,
         mode: str = "auto",
-        action: str | Callable[[OverfittingDetector, Diagnosis], Any] = "warn",
+        action: Any = "warn",
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
         *,
         criterion: Any = None,
+        combine: str = "any",
+        train_probe: Any = None,
+        best_by: str = "raw",
+        best_weights: str = "memory",
+        state_file: Any = None,
         verbose: int = 1,
     ) -> None:
         super().__init__()
-        self.monitor = _checked_monitor(monitor)
-        self.mode = one_of(_OWNER, "mode", mode, ("auto", "min", "max"), advice=_MODE_ADVICE)
-        self.action = _checked_action(action)
+        self.monitor = checked_monitors(monitor)
+        self.mode = _choice("mode", mode, ("auto", "min", "max"))
+        self.action = action
+        self._actions = checked_actions(action)
+        advice = "Use True to restore them."
         self.restore_best_weights = boolean(
-            _OWNER,
-            "restore_best_weights",
-            restore_best_weights,
-            advice="Use True to restore them.",
+            _OWNER, "restore_best_weights", restore_best_weights, advice=advice
         )
+        advice = "Use 0 for no warm-up."
         self.start_from_epoch = count(
-            _OWNER,
-            "start_from_epoch",
-            start_from_epoch,
-            minimum=0,
-            advice="Use 0 for no warm-up.",
+            _OWNER, "start_from_epoch", start_from_epoch, minimum=0, advice=advice
         )
         self.criterion = checked_criterion(_OWNER, criterion)
-        self.verbose = one_of(_OWNER, "verbose", verbose, (0, 1, 2), advice="Use 0 for silence.")
+        self.combine = _choice("combine", combine, ("any", "all"))
+        self.train_probe = checked_probe(train_probe)
+        self.best_by = _choice("best_by", best_by, ("raw", "smooth"))
+        self.best_weights = _choice("best_weights", best_weights, ("memory", "disk"))
+        self.state_file = checked_path(state_file)
+        self.verbose = _choice("verbose", verbose, (0, 1, 2))
         self._warned: set[str] = set()
-        self._begin(mode)
+        self._begin()
 
-    def _begin(self, mode: str) -> None:
+    def _begin(self) -> None:
         """Forget everything about an earlier training."""
-        self.diagnosis = Diagnosis("undecided", reason="Nothing seen yet.")
-        self.history: dict[str, list[Any]] = {"epoch": [], "train": [], "val": []}
+        names = self.monitor if isinstance(self.monitor, list) else [self.monitor]
+        self._watches = [Watch(name, self.mode, self.criterion) for name in names]
+        if self.model is not None:
+            for watch in self._watches:
+                watch.begin(self.model)
+        self.diagnosis = self._watches[0].diagnosis
         self.stopped_epoch: int | None = None
         self._warned.clear()
         self._written: float | None = None
-        self._idle = False
-        self._mode = mode
-        self._name: str | None = None
-        self._tracker: Any = None
-        self._first_epoch = 0
-        self._best_value = math.inf
-        self._best_epoch: int | None = None
-        self._best_weights: list[np.ndarray] | None = None
+        self._file = StateFile(self.state_file) if self.state_file is not None else None
+        path = self._file.weights_path if self._file and self.restore_best_weights else None
+        self._best = BestWeights(self.best_weights, path)
+        self._resumable = self._file is not None
+        self._snapshots: list[dict[str, Any]] = []
+        for action in self._actions:
+            if isinstance(action, Action):
+                action.begin()
+
+    @property
+    def history(self) -> dict[str, list[Any]]:
+        return self._watches[0].history
+
+    @property
+    def diagnoses(self) -> dict[str, Diagnosis]:
+        return {self._name_of(watch): watch.diagnosis for watch in self._watches}
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        for action in self._actions:
+            if isinstance(action, Action):
+                action.set_model(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        mode = self.mode
-        if mode == "auto":
-            mode = "min" if self.monitor is None else direction_in(self.model, self.monitor)
-        if mode == "unknown":
-            rule = f"'min' or 'max' where the direction of the metric {self.monitor!r} is not known"
-            raise ValueError(complain(_OWNER, "mode", rule, self.mode, _MODE_ADVICE))
-        self._begin(mode)
+        self._begin()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._resumable:
+            self._resumable = False
+            self._resume(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if self._idle or not isinstance(logs, dict) or not logs:
+        if not isinstance(logs, dict) or not logs or all(watch.idle for watch in self._watches):
             return
-        name = self._name or self._choose_name(logs)
-        if not (self._knows(name, logs) and self._has_validation(name, logs)):
+        seen = self._measured(logs)
+        readable = [watch for watch in self._watches if watch.reads(seen)]
+        if not readable:
             return
         if epoch >= self.start_from_epoch:
-            self._watch(epoch, name, logs)
+            judged = [watch for watch in readable if watch.take(epoch, seen)]
+            if judged:
+                self._judged(epoch, judged[0])
         self._write_score(logs)
 
     def on_train_end(self, logs: Any = None) -> None:
-        if self._best_weights is not None:
-            self.model.set_weights(self._best_weights)
-            self._best_weights = None
-            self._say(1, f"the weights of epoch {self._best_epoch} are restored.")
+        epoch = self._best.epoch
+        if self.restore_best_weights and self._best.restore(self.model):
+            self._say(1, f"the weights of epoch {epoch} are restored.")
+        self._best.forget()
+        if self._file is not None and is_chief(self.model):
+            self._file.remove()
 
     def report(self) -> str:
-        """The verdict, its reason, both curves in small, and what to try next, as text."""
-        name = self._name or self.monitor or "loss"
-        return report(name, self.diagnosis, self.history["train"], self.history["val"])
+        """The verdict, its reason, both curves in small, and what to try next, as text.
 
-    def _choose_name(self, logs: dict[str, Any]) -> str:
-        if self.monitor is not None:
-            return self.monitor
-        has_parts = "data_loss" in logs and ("val_data_loss" in logs or not _validated(logs))
-        return "data_loss" if has_parts else "loss"
+        One block for each metric that is watched.
+        """
+        blocks = []
+        for watch in self._watches:
+            train, val = watch.history["train"], watch.history["val"]
+            blocks.append(report(self._name_of(watch), watch.diagnosis, train, val))
+        return "\n\n".join(blocks)
 
-    def _knows(self, name: str, logs: dict[str, Any]) -> bool:
-        """Whether the metric is there and can be compared; idles with a warning if not."""
-        if self._name is not None:
-            return True
-        if name not in logs and f"val_{name}" not in logs:
-            known = ", ".join(repr(key) for key in logs if not str(key).startswith("val_"))
-            rule = f"one of the metrics of this training ({known})"
-            return self._idles("monitor", rule, name, "Name one of these.")
-        if any(is_no_number(logs.get(key)) for key in (name, f"val_{name}")):
-            rule = "a metric with one number for each epoch"
-            return self._idles("monitor", rule, name, "Name another metric.")
-        self._mode = self._mode if self._mode != "auto" else direction_of_name(name)
-        if self._mode == "unknown":
-            rule = f"'min' or 'max' where the direction of the metric {name!r} is not known"
-            return self._idles("mode", rule, self.mode, _MODE_ADVICE)
-        return True
-
-    def _has_validation(self, name: str, logs: dict[str, Any]) -> bool:
-        """Whether the metric has a twin, now or in epochs to come; says once what is missing."""
-        if self._name is not None or f"val_{name}" in logs:
-            return True
-        if _validated(logs):
-            rule = "a metric that is measured in validation, too"
-            return self._idles("monitor", rule, name, "Name one that has a `val_` twin.")
-        if fit_validates():
-            return True
-        self._warn_once(
-            "validation",
-            f"{_OWNER}: no validation values have come, so it cannot tell whether the model "
-            "overfits. Pass `validation_data` or `validation_split` to `fit`.",
-        )
-        return False
-
-    def _idles(self, *error: Any) -> bool:
-        self._idle = True
-        warn(f"{complain(_OWNER, *error)} It does nothing in this training.")
-        return False
-
-    def _warn_once(self, cause: str, message: str) -> None:
-        if cause not in self._warned:
-            self._warned.add(cause)
-            warn(message)
-
-    def _watch(self, epoch: int, name: str, logs: dict[str, Any]) -> None:
-        train, val = as_float(logs.get(name)), as_float(logs.get(f"val_{name}"))
+    def _judged(self, epoch: int, first: Watch) -> None:
         before = self.diagnosis.verdict
-        if not self._judge(epoch, train, val):
-            return
-        for key, value in (("epoch", epoch), ("train", train), ("val", val)):
-            self.history[key].append(value)
-        if val is not None:
-            self._name = name
-            self._keep_best(epoch, val)
+        self.diagnosis = combined(self._watches, self.combine)
+        cost = first.cost(smooth=self.best_by == "smooth")
+        self._best.offer(self.model, epoch, cost, copy=self.restore_best_weights)
         self._act(epoch, before)
+        self._write_state(epoch)
 
-    def _judge(self, epoch: int, train: float | None, val: float | None) -> bool:
-        """Ask the criterion. One that fails is a reason to idle, never to end a training."""
+    def _measured(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """The logs, with what the sample of the training data gives in place of the training's."""
+        if self.train_probe is None:
+            return logs
         try:
-            if self._tracker is None:
-                self._first_epoch = epoch
-                self._tracker = self._new_tracker()
-            self.diagnosis = _shifted(self._tracker.update(train, val), self._first_epoch)
+            probed = measured(self.model, self.train_probe)
         except Exception as error:
-            self._idle = True
-            warn(
-                f"{_OWNER}: `criterion` failed with {error!r}. Its `update` must return the "
-                "attributes of a Diagnosis. The detector does nothing in this training."
+            self._warn_once(
+                "probe",
+                f"{_OWNER}: `train_probe` could not be evaluated ({error!r}). "
+                "The metrics of the training are taken instead.",
             )
-            return False
-        return True
-
-    def _new_tracker(self) -> Any:
-        return new_tracker(self.criterion, self._mode)
-
-    def _keep_best(self, epoch: int, val: float) -> None:
-        value = -val if self._mode == "max" else val
-        if not (math.isfinite(value) and value < self._best_value):
-            return
-        self._best_epoch, self._best_value = epoch, value
-        if self.restore_best_weights:
-            # The old copy goes first, so that two are never held.
-            self._best_weights = None
-            self._best_weights = self.model.get_weights()
+            return logs
+        validation = {key: value for key, value in logs.items() if str(key).startswith("val_")}
+        return {**validation, **probed}
 
     def _act(self, epoch: int, before: str) -> None:
         verdict = self.diagnosis.verdict
@@ -273,19 +261,29 @@ class OverfittingDetector(keras.callbacks.Callback):
         if verdict != before:
             said = f"after epoch {epoch}: {verdict}. {self.diagnosis.reason}"
             self._say(1 if entered else 2, said)
-        if entered and callable(self.action):
-            self._call_action()
-        if self.action == "stop" and self.diagnosis.should_stop:
+        for action in self._actions:
+            if action == "stop":
+                self._stop(epoch)
+            elif isinstance(action, Action) or (entered and callable(action)):
+                self._try(action, epoch)
+
+    def _stop(self, epoch: int) -> None:
+        if self.diagnosis.should_stop:
             self.model.stop_training = True
             self.stopped_epoch = epoch
             self._say(1, f"training is stopped after epoch {epoch}. {self.diagnosis.reason}")
 
-    def _call_action(self) -> None:
+    def _try(self, action: Action | Callable[..., Any], epoch: int) -> None:
         try:
-            self.action(self, self.diagnosis)
+            if isinstance(action, Action):
+                said = action.update(self.model, epoch, self.diagnosis)
+                if said:
+                    self._say(1, f"after epoch {epoch}: {said}.")
+            else:
+                action(self, self.diagnosis)
         except Exception as error:
             self._warn_once(
-                "action",
+                f"action {id(action)}",
                 f"{_OWNER}: `action` must not raise, got {error!r}. Training goes on without it.",
             )
 
@@ -300,6 +298,69 @@ class OverfittingDetector(keras.callbacks.Callback):
             "Rename the metric of that name, or use one detector for each training.",
         )
 
+    def _write_state(self, epoch: int) -> None:
+        if self._file is None or not is_chief(self.model):
+            return
+        actions = [a.state() if isinstance(a, Action) else None for a in self._actions]
+        # Two epochs, because a backup of the model may be one behind.
+        self._snapshots = [*self._snapshots[-1:], {"epoch": epoch, "actions": actions}]
+        self._file.write(
+            {
+                **self._identity(),
+                "watched": [{"name": w.name, "history": w.history} for w in self._watches],
+                "best": {"epoch": self._best.epoch, "cost": self._best.cost},
+                "snapshots": self._snapshots,
+            }
+        )
+
+    def _resume(self, epoch: int) -> None:
+        """Go on where an earlier process has ended, unless this training begins anew."""
+        assert self._file is not None
+        state = self._file.read(**self._identity()) if epoch > 0 else None
+        if state is None:
+            return
+        try:
+            self._take_on(state, epoch)
+        except Exception as error:
+            self._begin()
+            self._resumable = False
+            warn(f"{_OWNER}: the state in {self.state_file!s} cannot be used ({error!r}).")
+
+    def _take_on(self, state: dict[str, Any], epoch: int) -> None:
+        for watch, kept in zip(self._watches, state["watched"], strict=True):
+            columns = (kept["history"][key] for key in ("epoch", "train", "val"))
+            for at, *values in zip(*columns, strict=True):
+                if at < epoch:
+                    watch.judge(at, *(None if value is None else float(value) for value in values))
+            watch.name = kept["name"]
+        self.diagnosis = combined(self._watches, self.combine)
+        best = state["best"]
+        if best["epoch"] is not None and not self.restore_best_weights:
+            self._best.epoch, self._best.cost = best["epoch"], best["cost"]
+        elif best["epoch"] is not None and not self._best.found_in_file(**best):
+            warn(f"{_OWNER}: the best weights of the earlier process are gone.")
+        earlier = [snapshot for snapshot in state["snapshots"] if snapshot["epoch"] < epoch]
+        if earlier:
+            self._snapshots = earlier
+            for action, kept in zip(self._actions, earlier[-1]["actions"], strict=True):
+                if isinstance(action, Action):
+                    action.restore(self.model, kept)
+        self._say(1, f"goes on at epoch {epoch} with what is known from {self.state_file!s}.")
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a state to fit."""
+        shapes = [list(weight.shape) for weight in getattr(self.model, "weights", [])]
+        names = [watch.monitor for watch in self._watches]
+        return {"monitor": names, "mode": self.mode, "weights": shapes}
+
+    def _name_of(self, watch: Watch) -> str:
+        return watch.name or watch.monitor or "loss"
+
+    def _warn_once(self, cause: str, message: str) -> None:
+        if cause not in self._warned:
+            self._warned.add(cause)
+            warn(message)
+
     def _say(self, level: int, text: str) -> None:
         if self.verbose >= level and is_chief(self.model):
             # The newline comes first: a progress bar or a row of dots may be open.
@@ -307,42 +368,14 @@ class OverfittingDetector(keras.callbacks.Callback):
                 print(f"\n{_OWNER}: {text}", flush=True)
 
 
-def _checked_monitor(monitor: Any) -> str | None:
-    rule, advice = (
-        "the name of a metric or None",
-        "Use a name such as 'loss' or 'accuracy'.",
-    )
-    if monitor is not None and not isinstance(monitor, str):
-        raise TypeError(complain(_OWNER, "monitor", rule, monitor, advice))
-    name = None if monitor is None else monitor.removeprefix("val_")
-    if name == "":
-        raise ValueError(complain(_OWNER, "monitor", rule, monitor, advice))
-    return name
+def _choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    return one_of(_OWNER, name, value, allowed, advice=_ADVICE[name])
 
 
-def _checked_action(action: Any) -> Any:
-    if callable(action):
-        return action
-    if isinstance(action, str) and action in ("warn", "stop"):
-        return action
-    rule = "'warn', 'stop' or a callable (detector, diagnosis)"
-    error = ValueError if isinstance(action, str) else TypeError
-    raise error(complain(_OWNER, "action", rule, action, "Use 'stop' to end the training."))
-
-
-def _validated(logs: dict[str, Any]) -> bool:
-    return any(str(key).startswith("val_") for key in logs)
-
-
-def _shifted(result: Any, first_epoch: int) -> Diagnosis:
-    """What a criterion returned, with epochs as Keras numbers them."""
-    known: dict[str, Any] = {}
-    for field in fields(Diagnosis):
-        value = getattr(result, field.name, None)
-        if value is not None:
-            known[field.name] = value + first_epoch if field.name in _EPOCHS else value
-    known.setdefault("score", float(known["verdict"] == "overfitting"))
-    diagnosis = Diagnosis(**known)
-    if diagnosis.verdict not in Diagnosis.DOTS:
-        raise ValueError(f"unknown verdict {diagnosis.verdict!r}")
-    return diagnosis
+_ADVICE = {
+    "mode": "Use 'min' for losses and 'max' for accuracies.",
+    "combine": "Use 'any' to act on the first metric that overfits.",
+    "best_by": "Use 'raw' for the best single value.",
+    "best_weights": "Use 'memory' unless they are too large.",
+    "verbose": "Use 0 for silence.",
+}

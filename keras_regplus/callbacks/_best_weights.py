@@ -1,0 +1,109 @@
+"""The weights of the best epoch so far, in host memory or in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_regplus._warnings import warn
+from keras_regplus.callbacks._chief import is_chief
+
+__all__ = ["BestWeights"]
+
+
+class BestWeights:
+    """Keeps one copy of a model's weights and gives it back.
+
+    With a `path` they live in that `.weights.h5` file, which stays when the training
+    dies; `"disk"` without one means a temporary file.
+    """
+
+    def __init__(self, where: str, path: Path | None = None) -> None:
+        self.epoch: int | None = None
+        self.cost = math.inf
+        self._path = path
+        self._on_disk = where == "disk" or path is not None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._weights: list[np.ndarray] | None = None
+        self._is_saved = False
+
+    def offer(self, model: Any, epoch: int, cost: float, copy: bool) -> None:
+        """Note an epoch that is better than all before; `copy` its weights, too."""
+        if not (math.isfinite(cost) and cost < self.cost):
+            return
+        self.epoch, self.cost = epoch, cost
+        if not copy:
+            return
+        # The old copy goes first, so that two are never held in memory.
+        self._weights, self._is_saved = None, False
+        if self._on_disk and self._save(model):
+            self._is_saved = True
+        else:
+            self._weights = model.get_weights()
+
+    def found_in_file(self, epoch: int, cost: float) -> bool:
+        """Take on what an earlier process has kept; False where its file is gone."""
+        if self._path is None or not self._path.is_file():
+            return False
+        self.epoch, self.cost, self._is_saved = epoch, cost, True
+        return True
+
+    def restore(self, model: Any) -> bool:
+        """Give the weights back, and forget them; False where there are none."""
+        if self._weights is not None:
+            model.set_weights(self._weights)
+        elif self._is_saved:
+            try:
+                # The class's own method: the weights are wanted, not what is noted beside them.
+                type(model).load_weights(model, self._file())
+            except Exception as error:
+                warn(
+                    f"OverfittingDetector: the weights of epoch {self.epoch} could not be read "
+                    f"({error!r}). The model keeps those of its last epoch."
+                )
+                return False
+        else:
+            return False
+        self.forget()
+        return True
+
+    def forget(self) -> None:
+        """Let go of the copy."""
+        self._weights, self._is_saved = None, False
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+        elif self._path is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    def _save(self, model: Any) -> bool:
+        if not is_chief(model):
+            return False
+        try:
+            file = self._file()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = file.with_name(f"unfinished-{file.name}")
+            type(model).save_weights(model, unfinished, overwrite=True)
+            os.replace(unfinished, file)
+            return True
+        except Exception as error:
+            self._on_disk = False
+            warn(
+                f"OverfittingDetector: the best weights could not be written ({error!r}). "
+                "They are kept in memory from here on."
+            )
+            return False
+
+    def _file(self) -> Path:
+        if self._path is not None:
+            return self._path
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="keras_regplus-")
+        return Path(self._folder.name) / "best.weights.h5"

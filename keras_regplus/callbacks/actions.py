@@ -1,0 +1,254 @@
+"""What a detector can do about overfitting while a model goes on training.
+
+Each takes one step when the verdict becomes `"overfitting"`, another after every
+`cooldown` epochs while it stays, and one back when the model is healthy again. Nothing
+is compiled again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from keras import ops
+
+from keras_regplus import wiring
+from keras_regplus._checks import boolean, complain, count, finite_number
+from keras_regplus._warnings import warn
+from keras_regplus.diagnosis import Diagnosis
+
+__all__ = ["Action", "RaiseRegularization", "ReduceLearningRate"]
+
+
+class Action:
+    """Base class: when to take a step, and when to take it back.
+
+    Subclass it for an action of your own, and define `move`. For one that needs no
+    cooldown and no way back a plain function `(detector, diagnosis)` will do.
+
+    Args:
+        cooldown: Epochs between two steps, at least 0. Defaults to 5.
+        way_back: Whether a step is taken back when the verdict is `"healthy"` again.
+            Defaults to True.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If `cooldown` is below 0.
+
+    Example:
+        >>> from keras_regplus.callbacks.actions import Action
+        >>> from keras_regplus.diagnosis import Diagnosis
+        >>> class Count(Action):
+        ...     def move(self, model, steps):
+        ...         return f"now at {steps}"
+        >>> count = Count(cooldown=2)
+        >>> verdicts = ["overfitting"] * 5 + ["plateau", "healthy"]
+        >>> [count.update(None, epoch, Diagnosis(v)) for epoch, v in enumerate(verdicts)]
+        ['now at 1', None, None, 'now at 2', None, None, 'now at 1']
+    """
+
+    def __init__(self, cooldown: int = 5, way_back: bool = True) -> None:
+        owner = type(self).__name__
+        advice = "Use 5 to see what a step did."
+        self.cooldown = count(owner, "cooldown", cooldown, minimum=0, advice=advice)
+        advice = "Use True to take steps back."
+        self.way_back = boolean(owner, "way_back", way_back, advice=advice)
+        self.begin()
+
+    def set_model(self, model: Any) -> None:
+        """Prepare `model`; called before the functions of a training are made."""
+
+    def move(self, model: Any, steps: int) -> str | None:
+        """Bring the model to so many steps. Say what was done, None if nothing could be."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Forget an earlier training."""
+        self.steps = 0
+        self._last: int | None = None
+
+    def update(self, model: Any, epoch: int, diagnosis: Diagnosis) -> str | None:
+        """Take a step forth or back where it is time for one, and say what was done."""
+        if self._last is not None and epoch - self._last <= self.cooldown:
+            return None
+        if diagnosis.verdict == "overfitting":
+            steps = self.steps + 1
+        elif diagnosis.verdict == "healthy" and self.way_back and self.steps:
+            steps = self.steps - 1
+        else:
+            return None
+        said = self.move(model, steps)
+        if said is not None:
+            self.steps, self._last = steps, epoch
+        return said
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed training needs, as plain JSON."""
+        return {"steps": self.steps, "last": self._last}
+
+    def restore(self, model: Any, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.steps, self._last = state["steps"], state["last"]
+
+
+class ReduceLearningRate(Action):
+    """Multiplies the learning rate, as `ReduceLROnPlateau` does, but upon overfitting.
+
+    Use it where smaller steps may keep the weights near their best. It needs an
+    optimizer whose learning rate is a number: with a schedule it warns and does nothing.
+
+    Args:
+        factor: What the rate is multiplied by at each step, above 0 and below 1.
+            Defaults to 0.5.
+        cooldown: Epochs between two steps, at least 0. Defaults to 5.
+        way_back: Whether a step is taken back when the verdict is `"healthy"` again.
+            Defaults to True.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> from keras_regplus.callbacks import OverfittingDetector, actions
+        >>> detector = OverfittingDetector(action=actions.ReduceLearningRate(0.3))
+    """
+
+    def __init__(self, factor: float = 0.5, cooldown: int = 5, way_back: bool = True) -> None:
+        super().__init__(cooldown, way_back)
+        self.factor = _between_0_and_1("factor", factor)
+
+    def begin(self) -> None:
+        super().begin()
+        self._cannot = False
+        self._rates: list[float] | None = None
+
+    def move(self, model: Any, steps: int) -> str | None:
+        if self._cannot:
+            return None
+        factor = self.factor if steps > self.steps else 1 / self.factor
+        before = _learning_rate(model)
+        rate = before * factor
+        try:
+            model.optimizer.learning_rate = rate
+        except TypeError:
+            self._cannot = True
+            warn(
+                "ReduceLearningRate: the learning rate must be a number to be changed, got a "
+                "schedule. Compile with a number; in this training nothing is done."
+            )
+            return None
+        self._rates = [before, rate]
+        return f"the learning rate is {rate:.3g} now"
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "rates": self._rates}
+
+    def restore(self, model: Any, state: dict[str, Any]) -> None:
+        super().restore(model, state)
+        self._rates = state["rates"]
+        # The optimizer brings its rate along, but a backup may be from just before the last step.
+        if self._rates and math.isclose(_learning_rate(model), self._rates[0], rel_tol=1e-6):
+            model.optimizer.learning_rate = self._rates[1]
+
+
+class RaiseRegularization(Action):
+    """Multiplies every scheduled strength and rate of the model, live.
+
+    Use it as `ReduceLROnPlateau` is used, but for regularization. It changes the gain,
+    by which strengths of `keras_regplus.regularizers` and rates of
+    `keras_regplus.layers` are multiplied besides their schedules; penalties of Keras's
+    own cannot be changed in a compiled step, so a model without anything scheduled gets
+    a warning, and nothing is done.
+
+    Args:
+        factor: What the gain is multiplied by at each step, above 1. Defaults to 2.
+        limit: The largest gain, at least 1. Defaults to 16.
+        cooldown: Epochs between two steps, at least 0. Defaults to 5.
+        way_back: Whether a step is taken back when the verdict is `"healthy"` again.
+            Defaults to True.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> from keras_regplus.callbacks import OverfittingDetector, actions
+        >>> detector = OverfittingDetector(action=actions.RaiseRegularization(limit=8))
+    """
+
+    def __init__(
+        self, factor: float = 2.0, limit: float = 16.0, cooldown: int = 5, way_back: bool = True
+    ) -> None:
+        super().__init__(cooldown, way_back)
+        self.factor = _above_1("factor", factor)
+        self.limit = finite_number(
+            "RaiseRegularization",
+            "limit",
+            limit,
+            minimum=1,
+            advice="Use 16 for sixteen times the strengths.",
+        )
+
+    def begin(self) -> None:
+        super().begin()
+        self._base: float | None = None
+        self._cannot = False
+
+    def set_model(self, model: Any) -> None:
+        wiring.attach(model)
+
+    def move(self, model: Any, steps: int) -> str | None:
+        if self._cannot or not self._can(model):
+            return None
+        clock = wiring.attach(model)
+        if self._base is None:
+            self._base = clock.gain
+        gain = self._gain(self._base, steps)
+        if gain == clock.gain:
+            return None
+        clock.set_gain(gain)
+        return f"everything scheduled counts {gain:.3g} times now"
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "base": self._base}
+
+    def restore(self, model: Any, state: dict[str, Any]) -> None:
+        super().restore(model, state)
+        self._base = state["base"]
+        if self._base is not None:
+            wiring.attach(model).set_gain(self._gain(self._base, self.steps))
+
+    def _gain(self, base: float, steps: int) -> float:
+        return min(base * self.factor**steps, max(self.limit, base))
+
+    def _can(self, model: Any) -> bool:
+        clock = wiring.attach(model)
+        self._cannot = not (clock.used or any(wiring.scheduled_parts(model)))
+        if self._cannot:
+            warn(
+                "RaiseRegularization: the model must have something scheduled, got none: only "
+                "that can be changed in a compiled step. Use `regularizers.ScheduledL2(1e-3)` "
+                "in place of `L2(1e-3)`."
+            )
+        return not self._cannot
+
+
+def _learning_rate(model: Any) -> float:
+    return float(ops.convert_to_numpy(model.optimizer.learning_rate))
+
+
+def _between_0_and_1(name: str, value: Any) -> float:
+    advice = "Use 0.5 to halve the rate."
+    number = finite_number("ReduceLearningRate", name, value, minimum=0, maximum=1, advice=advice)
+    if not 0 < number < 1:
+        rule = "above 0 and below 1"
+        raise ValueError(complain("ReduceLearningRate", name, rule, value, advice))
+    return number
+
+
+def _above_1(name: str, value: Any) -> float:
+    advice = "Use 2 to double the strengths."
+    number = finite_number("RaiseRegularization", name, value, minimum=1, advice=advice)
+    if number == 1:
+        raise ValueError(complain("RaiseRegularization", name, "above 1", value, advice))
+    return number
