@@ -1,33 +1,33 @@
 """Score `diagnose` and `should_stop` on labelled histories of real trainings.
 
-    python -m benchmarks.detection [HISTORIES.json]
+    python -m benchmarks.detection [HISTORIES ...] [--markdown] [--pictures FOLDER]
 
-The file, which may be compressed (`.gz`), is a list of objects with `train` and
-`val` (losses by epoch, null where not finite) and `label`: `healthy`, `plateau`,
-`overfitting` or `diverging`. As a verdict, `stagnating` counts as `plateau` and
-`undecided` as `healthy`.
+Without a file it takes the two that `benchmarks.labelled` describes. As a verdict,
+`stagnating` counts as `plateau` and `undecided` as `healthy`. `--pictures` draws what
+`TrendTracker` gets wrong.
 
-The default file holds 70 real trainings of small networks on small tables. Each is
-one of 16 runs of a configuration; its label comes from the mean of all 16. The
-constants of the criterion were chosen on these histories, so its figures flatter.
+Columns: mean F1 of "overfitting" and "not overfitting", with its standard error over
+the choice of runs (bootstrap); precision and recall of "overfitting"; mean F1 of the
+four verdicts; runs in which the best epoch before the stop is within 1 % of the best of
+the whole run, and the number of those where it is not; overfitting runs that were never
+stopped; share of their epochs after the best that were trained, where a lost best counts
+as all; microseconds for an epoch.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
-import math
-import statistics
+import platform
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from keras_regplus.diagnosis import TrendTracker
+import numpy as np
 
-HISTORIES = Path(__file__).parent / "data" / "histories.json.gz"
-LABELS = ("healthy", "plateau", "overfitting", "diverging")
+from benchmarks.detection_criteria import CRITERIA, Criterion, Outcome
+from benchmarks.detection_scores import calibration, score
+from benchmarks.labelled import HISTORIES, UNSEEN, Run, load
+
 HEAD = [
     "criterion",
     "macro-F1",
@@ -38,112 +38,70 @@ HEAD = [
     "harmful stops",
     "never stopped",
     "useless epochs",
-    "us/epoch",
+    "µs/epoch",
 ]
-COUNTS_AS = {"stagnating": "plateau", "undecided": "healthy"}
 
 
-def run(train: list[float], val: list[float]) -> tuple[str, int]:
-    """The verdict on the whole history, and the last epoch that `should_stop` lets run."""
-    tracker, stop = TrendTracker(), len(val) - 1
-    for epoch, pair in enumerate(zip(train, val, strict=True)):
-        diagnosis = tracker.update(*pair)
-        if diagnosis.should_stop:
-            stop = min(stop, epoch)
-    return COUNTS_AS.get(diagnosis.verdict, diagnosis.verdict), stop
-
-
-def patience(epochs: int) -> Callable[[list[float], list[float]], tuple[str, int]]:
-    """EarlyStopping with this patience: what it stops, it calls overfitting."""
-
-    def stopper(train: list[float], val: list[float]) -> tuple[str, int]:
-        best, waited = math.inf, 0
-        for epoch, value in enumerate(val):
-            best, waited = (value, 0) if value < best else (best, waited + 1)
-            if waited >= epochs:
-                return "overfitting", epoch
-        return "healthy", len(val) - 1
-
-    return stopper
-
-
-def precision_recall_f1(truth: list[bool], said: list[bool]) -> tuple[float, float, float]:
-    """Of the histories said to be positive; 0 where nothing is there to count."""
-    hits = sum(t and s for t, s in zip(truth, said, strict=True))
-    precision = hits / max(sum(said), 1)
-    recall = hits / max(sum(truth), 1)
-    return precision, recall, 2 * hits / max(sum(truth) + sum(said), 1)
-
-
-def macro_f1(truth: list[str], said: list[str], labels: list[str]) -> float:
-    """The mean F1 over the labels."""
-    per_label = (
-        [[t == k for t in truth] for k in labels],
-        [[s == k for s in said] for k in labels],
-    )
-    return statistics.mean(precision_recall_f1(t, s)[2] for t, s in zip(*per_label, strict=True))
-
-
-def kept(val: list[float], stop: int) -> bool:
-    """Whether the best value up to the stop is within 1 % of the best of the whole run."""
-    best = min(val)
-    return not math.isfinite(best) or min(val[: stop + 1]) <= best + 0.01 * abs(best)
-
-
-def wasted(val: list[float], stop: int) -> float:
-    """Share of the epochs after the best that were trained; 1 if the best was lost."""
-    best = val.index(min(val))
-    return min(max(stop - best, 0) / max(len(val) - 1 - best, 1), 1) if kept(val, stop) else 1.0
-
-
-def score(name: str, criterion: Callable[..., tuple[str, int]], runs: list[dict]) -> list[str]:
-    """One row of the table."""
+def timed(criterion: Criterion, runs: Sequence[Run]) -> tuple[list[Outcome], float]:
+    """The outcomes, and the seconds for an epoch."""
     began = time.perf_counter()
-    verdicts, stops = zip(*(criterion(run["train"], run["val"]) for run in runs), strict=True)
-    cost = (time.perf_counter() - began) / sum(len(run["val"]) for run in runs)
-    labels = [run["label"] for run in runs]
-    truth = [label == "overfitting" for label in labels]
-    said = [verdict == "overfitting" for verdict in verdicts]
-    precision, recall, _ = precision_recall_f1(truth, said)
-    two = macro_f1([str(t) for t in truth], [str(s) for s in said], ["True", "False"])
-    four = macro_f1(labels, list(verdicts), [label for label in LABELS if label in labels])
-    pairs = list(zip([run["val"] for run in runs], stops, strict=True))
-    positive = [pair for pair, is_true in zip(pairs, truth, strict=True) if is_true]
+    outcomes = [criterion(run.train, run.val) for run in runs]
+    return outcomes, (time.perf_counter() - began) / sum(len(run.val) for run in runs)
+
+
+def row(name: str, found: dict[str, float], seconds: float) -> list[str]:
     return [
         name,
-        *(f"{value:.3f}" for value in (two, precision, recall, four)),
-        f"{100 * statistics.mean(kept(*pair) for pair in pairs):.0f} %",
-        str(sum(not kept(*pair) for pair in pairs)),
-        f"{sum(stop == len(val) - 1 for val, stop in positive)} of {len(positive)}",
-        f"{statistics.mean(wasted(*pair) for pair in positive):.2f}",
-        f"{1e6 * cost:.0f}",
+        f"{found['macro-F1']:.3f} ± {found['error']:.3f}",
+        *(f"{found[key]:.3f}" for key in ("precision", "recall", "four verdicts")),
+        f"{100 * found['within 1 %']:.0f} %",
+        f"{found['harmful stops']}",
+        f"{found['never stopped']} of {found['overfitting runs']}",
+        f"{found['useless epochs']:.2f}",
+        f"{1e6 * seconds:.0f}",
     ]
 
 
-def load(path: Path) -> list[dict[str, Any]]:
-    """The histories, without any truth but the label."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as file:
-        runs = json.load(file)
-    lost = {"train": math.nan, "val": math.inf}
-    return [
-        {key: [lost[key] if x is None else x for x in run[key]] for key in lost}
-        | {"label": run["label"]}
-        for run in runs
-    ]
+def calibration_rows(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> list[list[str]]:
+    rows = [["confidence", "verdicts", "said on average", "true"]]
+    for tenth, (verdicts, sure, true) in enumerate(calibration(runs, outcomes)):
+        figures = [f"{sure:.2f}", f"{true:.2f}"] if verdicts else ["", ""]
+        rows.append([f"{tenth / 10:.1f} to {(tenth + 1) / 10:.1f}", str(verdicts), *figures])
+    return rows
+
+
+def as_text(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligned = ([cell.rjust(w) for cell, w in zip(row, widths, strict=True)] for row in rows)
+    return "\n".join("  ".join(cells) for cells in aligned)
+
+
+def as_markdown(rows: list[list[str]]) -> str:
+    rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("histories", nargs="?", type=Path, default=HISTORIES)
-    runs = load(parser.parse_args().histories)
-    rows = [HEAD]
-    rows += [score("TrendTracker", run, runs)]
-    rows += [score(f"EarlyStopping({n})", patience(n), runs) for n in (5, 10, 20, 50)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    parser.add_argument("histories", nargs="*", type=Path, default=[HISTORIES, UNSEEN])
+    parser.add_argument("--markdown", action="store_true", help="tables for a page")
+    parser.add_argument("--pictures", type=Path, help="draw what is wrong, into this folder")
+    arguments = parser.parse_args()
+    table = as_markdown if arguments.markdown else as_text
+    print(f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}")
+    for path in arguments.histories:
+        runs = load(path)
+        results = {name: timed(criterion, runs) for name, criterion in CRITERIA.items()}
+        rows = [row(name, score(runs, said), cost) for name, (said, cost) in results.items()]
+        ours, _ = results["TrendTracker"]
+        print(f"\n{path.name}: {len(runs)} histories\n\n{table([HEAD, *rows])}")
+        print(f"\n{table(calibration_rows(runs, ours))}")
+        if arguments.pictures:
+            # Only pictures need matplotlib.
+            from benchmarks.detection_pictures import draw_errors
+
+            print(f"\n{draw_errors(runs, ours, path, arguments.pictures)}")
 
 
 if __name__ == "__main__":

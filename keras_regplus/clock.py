@@ -29,6 +29,7 @@ __all__ = [
     "hidden_variable",
     "on_jax",
     "passing_variable",
+    "surviving",
 ]
 
 
@@ -262,6 +263,21 @@ def passing_variable(
     finally:
         if on_jax():
             model._seed_generators.pop()
+
+
+@contextlib.contextmanager
+def surviving(model: keras.Model) -> Iterator[None]:
+    """Let an `evaluate` fail without harm to a training: on JAX it would keep the weights."""
+    variables = [*model.variables, *model.metrics_variables] if on_jax() else []
+    values = [variable.value for variable in variables]
+    try:
+        yield
+    except Exception:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        if on_jax():
+            model._jax_state_synced = True
+        raise
 
 
 class _Rider:

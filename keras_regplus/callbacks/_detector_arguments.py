@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_regplus._checks import complain
 from keras_regplus.callbacks.actions import Action
+from keras_regplus.clock import surviving
 
 __all__ = ["checked_actions", "checked_monitors", "checked_path", "checked_probe", "measured"]
 
@@ -70,7 +71,8 @@ def measured(model: Any, probe: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {"x": probe}
     if isinstance(probe, tuple):
         arguments = dict(zip(names, probe, strict=False))
-    return dict(model.evaluate(**arguments, verbose=0, return_dict=True))
+    with surviving(model):
+        return dict(model.evaluate(**arguments, verbose=0, return_dict=True))
 
 
 def _checked_name(name: Any, monitor: Any) -> str:

@@ -65,12 +65,13 @@ class Curve:
         # Noise that lasts for several epochs, as that of a cyclic learning rate, does not
         # average out as that of single values does: then means over blocks show it.
         half, recent = max(width // 2, 1), calm[-max(len(calm) // 2, _RECENT_POINTS) :]
-        of_halves = deviation_of_blocks(recent, half) * (half / width) ** 0.5
-        spread = max(self.noise / width**0.5, of_halves)
-        self.recent_error = 2**0.5 * spread
-        """Standard error of the difference of two levels, by the noise of the last half."""
-        self.error = 2**0.5 * max(spread, deviation_of_blocks(calm, width))
-        """The same by the noise of the whole curve, which is larger where it fell steeply."""
+        spread = max(
+            self.noise / width**0.5,
+            deviation_of_blocks(recent, half) * (half / width) ** 0.5,
+            deviation_of_blocks(calm, width),
+        )
+        self.error = 2**0.5 * spread
+        """Standard error of the difference of two levels, by noise alone."""
 
     def scale(self, index: int) -> float:
         """What changes are relative to: the size of the level at `index`.

@@ -16,9 +16,8 @@ _WINDOW = 0.1
 _RISE = 0.02
 # ... and this many standard errors: the best level is the lowest of many, so it is a bit too low.
 _ERRORS = 0.5
-# A smaller rise is worth stopping for where it is surely none of noise: by two standard
-# errors, and by more in short curves, where the standard error itself is not well known.
-_STOP_RISE, _STOP_ERRORS, _SHORT_ERRORS = 0.005, 2.0, 3.0
+# A smaller rise is worth stopping for where it is hardly one of noise.
+_STOP_RISE, _STOP_ERRORS = 0.005, 1.75
 # So is a verdict of which so much is certain.
 _STOP_CONFIDENCE = 0.8
 # How much training may be worse than at the best validation: it is noisy, too.
@@ -100,8 +99,7 @@ class _Reading:
         """Whether validation is above its best level beyond doubt, while training is not worse."""
         if self._train_worse() or self._blown_up():
             return False
-        errors = _STOP_ERRORS + _SHORT_ERRORS / math.sqrt(len(self.epochs))
-        sure = _STOP_RISE * self.scale + errors * self.val.recent_error
+        sure = _STOP_RISE * self.scale + _STOP_ERRORS * self.val.error
         return self.rise > sure or self._risen_by_chance() < 1 - _STOP_CONFIDENCE
 
     def confidence(self, verdict: str) -> float:

@@ -28,15 +28,14 @@ class TrendTracker(Tracker):
     best. The standard error comes from the curve's own noise: that of single values,
     or of means over several epochs where noise lasts longer. `should_stop` comes when
     for 3 epochs in a row, and for 5 % of all epochs seen, the rise was above 0.5 % plus
-    2 (in short curves more) standard errors of the recent noise, or the verdict had a
-    confidence of 0.8. So a small but lasting rise may be stopped for without being
-    called overfitting. What it says at an epoch never depends on later ones, and
-    nothing depends on the scale of the values.
+    1.75 standard errors, or the verdict had a confidence of 0.8. So a small but lasting
+    rise may be stopped for without being called overfitting. What it says at an epoch
+    never depends on later ones, and nothing depends on the scale of the values.
 
     `python -m benchmarks.detection` scores it on real histories of small networks, and
     `docs/diagnosis.md` has the figures. What it does badly: where single validation
-    values scatter by 5 % or more it may call a plateau overfitting, with a low
-    confidence; it may stop a training whose validation curve is flat and noisy from its
+    values scatter by 5 % or more it may call a plateau overfitting, seldom with a
+    confidence of 0.9; it may stop a training whose validation curve is flat and noisy from its
     first epoch on; it cannot foresee a second descent; and one run may not show what
     the mean of many would.
 
