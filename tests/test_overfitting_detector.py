@@ -493,6 +493,13 @@ def test_report_is_text_with_both_curves(data):
     assert "overfitting since epoch" in detector.report()
 
 
+@pytest.mark.parametrize(("batch_size", "told"), [(32, True), (16, False)])
+def test_report_names_epochs_of_a_single_step(batch_size, told, data):
+    detector = OverfittingDetector("loss", verbose=0)
+    fitted(tiny_model(), data, [detector], epochs=3, batch_size=batch_size)
+    assert ("An epoch is a single step" in detector.report()) == told
+
+
 def test_arguments_are_attributes():
     given = {
         "monitor": "auc",

@@ -78,7 +78,6 @@ def test_a_criterion_fires_when_its_formula_does(name, pair):
         (UP(2, strip=1), [1, 1, 1], [1.0, 1.1, 1.1], "healthy", ["0 strips"]),
         (UP(2), [1] * 9, [1] * 9, "undecided", ["10 validated epochs"]),
     ],
-    ids=str,
 )
 def test_by_hand(criterion, train, val, verdict, numbers):
     said = diagnose(train, val, criterion=criterion)

@@ -228,7 +228,8 @@ class OverfittingDetector(keras.callbacks.Callback):
         blocks = []
         for watch in self._watches:
             train, val = watch.history["train"], watch.history["val"]
-            blocks.append(report(self._name_of(watch), watch.diagnosis, train, val))
+            steps = (self.params or {}).get("steps")
+            blocks.append(report(self._name_of(watch), watch.diagnosis, train, val, steps))
         return "\n\n".join(blocks)
 
     def _judged(self, epoch: int, first: Watch) -> None:

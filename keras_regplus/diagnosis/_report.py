@@ -30,8 +30,12 @@ def report(
     diagnosis: Diagnosis,
     train: Sequence[float | None],
     val: Sequence[float | None],
+    steps: int | None = None,
 ) -> str:
-    """Several lines for a terminal, without a newline at the end."""
+    """Several lines for a terminal, without a newline at the end.
+
+    `steps` are those of an epoch, where they are known.
+    """
     lines = [f"{name}: {diagnosis.verdict}", diagnosis.reason]
     ends = _ends(*(_floats(curve) for curve in (train, val)))
     lines += [
@@ -47,6 +51,8 @@ def report(
         lines.append(
             f"Single validation values scatter by {scatter}: a larger set would tell more."
         )
+    if steps == 1:
+        lines.append("An epoch is a single step here: smaller batches would learn more in each.")
     return "\n".join(lines)
 
 
