@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+# What the variable of a clock holds, in this order.
+_ON_DIAL = ("epoch", "gain", "raised")
+
+
 class Position(NamedTuple):
     """A moment of a training, as plain numbers."""
 
@@ -42,10 +46,10 @@ class Position(NamedTuple):
 
 
 class Clock:
-    """Step, epoch and gain of one model in training.
+    """Step, epoch and gain of one model in training, and how far its rates are raised.
 
     Created by `attach`, kept for the life of the model, never part of its weights.
-    Epoch and gain live in `dial`, a variable, so that a change reaches a compiled
+    All but the step live in `dial`, a variable, so that a change reaches a compiled
     step without compiling again; the step is read from the optimizer.
     """
 
@@ -53,6 +57,7 @@ class Clock:
         self._model = weakref.ref(model)
         self.epoch = epoch
         self.gain = gain
+        self.raised = 0.0
         self._gain_was_set = gain != 1.0
         self._epoch_base = 0
         self._epoch_running = self._epoch_finished = False
@@ -62,7 +67,7 @@ class Clock:
         self.loss_parts: Any = None  # kept here for a second `fit`, made by the callback
         self._on_epoch_logs: weakref.WeakMethod | None = None
         self.dial = hidden_variable(
-            model, "dial", [float(epoch), gain], "float32", aggregation="only_first_replica"
+            model, "dial", [float(epoch), gain, 0.0], "float32", aggregation="only_first_replica"
         )
         # JAX gives a test step no optimizer state, so the step rides in the model's own.
         self._step = hidden_variable(model, "step", 0, "int32") if on_jax() else None
@@ -82,14 +87,14 @@ class Clock:
             if name == "step":
                 return _value(self._require_model().optimizer.iterations)
             if runs_eagerly_on_torch():
-                return self.epoch if name == "epoch" else self.gain
-            return ops.convert_to_tensor(self.dial)[("epoch", "gain").index(name)]
+                return getattr(self, name)
+            return ops.convert_to_tensor(self.dial)[_ON_DIAL.index(name)]
 
         return Frame(read, self)
 
     def eager_frame(self) -> Frame:
         """The frame for a read outside any step, `model.losses` for one."""
-        return Frame(self.position()._asdict().__getitem__, self)
+        return Frame({**self.position()._asdict(), "raised": self.raised}.__getitem__, self)
 
     def jax_frame(self, state: Any, training: bool) -> Frame:
         """The frame for a JAX step, whose values are all in its argument `state`."""
@@ -97,7 +102,8 @@ class Clock:
         values = dict(zip(map(id, model.non_trainable_variables), state[1], strict=False))
         dial = values[id(self.dial)]
         step = _iterations_in(model.optimizer, state[2]) if training else values[id(self._step)]
-        return Frame({"step": step, "epoch": dial[0], "gain": dial[1]}.__getitem__, self)
+        told = dict(zip(_ON_DIAL, (dial[0], dial[1], dial[2]), strict=True))
+        return Frame({"step": step, **told}.__getitem__, self)
 
     def set_gain(self, gain: float) -> None:
         """Change every strength of the model from the next step on, without compiling."""
@@ -106,6 +112,16 @@ class Clock:
             model.jax_state_sync()
         self.gain = float(gain)
         self._gain_was_set = True
+        self._set_dial()
+
+    def set_raised(self, raised: float) -> None:
+        """Add so much to every dropout rate of the model from the next step on.
+
+        Not saved with the position: at inference rates do not count.
+        """
+        if on_jax():
+            self._require_model().jax_state_sync()
+        self.raised = float(raised)
         self._set_dial()
 
     def note_in(self, filepath: Any) -> None:
@@ -207,7 +223,7 @@ class Clock:
             self._evaluations -= 1
 
     def _set_dial(self) -> None:
-        self.dial.assign([float(self.epoch), self.gain])
+        self.dial.assign([float(self.epoch), self.gain, self.raised])
 
     def _host_step(self) -> int:
         model = self._require_model()

@@ -47,6 +47,14 @@ class OnSchedule:
             return base
         return frame.cached((self.schedule, base), lambda: base * factor_in(frame, self.schedule))
 
+    def _raised(self) -> Any:
+        """What is added to a rate where the training is; 0 where no clock runs."""
+        frame = frames.current_frame()
+        if frame is not None:
+            return frame.read("raised") if frame.clock is not None else 0.0
+        clock = self._live_clock()
+        return 0.0 if clock is None or frames.is_tracing() else clock.raised
+
     def _strengths(self) -> dict[str, float]:
         """Base values by the suffix that a log gives them."""
         raise NotImplementedError

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_regplus import RegPlusWarning
+from keras_regplus import RegPlusWarning, wiring
 from keras_regplus.callbacks import OverfittingDetector, RegularizationScheduler, actions
 from keras_regplus.diagnosis import Diagnosis
+from keras_regplus.layers import ScheduledDropout
 from keras_regplus.regularizers import ScheduledL2
+from keras_regplus.schedules import Constant
 from keras_regplus.testing import frozen_fit
 
 BATCH = 8
@@ -98,6 +100,46 @@ def test_regularization_is_raised_without_the_scheduler_too():
     np.testing.assert_allclose(run.loss, base_penalty(net) * np.array([1, 3]), rtol=1e-5)
 
 
+def dropping(rate, schedule):
+    """Its loss is the share of its values that were dropped."""
+    inputs = keras.Input((500,))
+    nothing = layers.Dense(1, kernel_initializer="zeros")(inputs)
+    net = keras.Model(inputs, ScheduledDropout(rate, schedule, seed=5)(inputs) + nothing)
+    ops = keras.ops
+    net.compile(
+        keras.optimizers.SGD(0.0),
+        # The second summand is 0; torch refuses a loss without a gradient.
+        loss=lambda y, p: ops.mean(ops.cast(ops.equal(p, 0), "float32")) + 0 * ops.mean(p),
+    )
+    return net
+
+
+def test_raised_dropout_reaches_the_compiled_step_and_the_logs():
+    ones = np.ones((100, 500), "float32")
+    action = actions.RaiseDropout(by=0.1, limit=0.25, cooldown=0)
+    verdicts = [BAD, BAD, BAD, BAD, GOOD, GOOD, GOOD]
+    callbacks = [RegularizationScheduler(), detector(verdicts, action)]
+    arguments = {"batch_size": 100, "validation_data": (ones, ones), "epochs": 7, "verbose": 0}
+    history = dropping(0.2, Constant()).fit(ones, ones, callbacks=callbacks, **arguments).history
+    rates = [0.2, 0.3, 0.4, 0.45, 0.45, 0.4, 0.3]
+    # Five standard errors of a share of 50,000 values.
+    assert history["loss"] == pytest.approx(rates, abs=5 * np.sqrt(0.25 / 50_000))
+    assert max(history["val_loss"]) == 0
+    (key,) = (key for key in history if key.startswith("rate/"))
+    assert history[key] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize("schedule", [None, "plain"])
+def test_no_scheduled_dropout_is_one_warning(schedule):
+    net = model() if schedule == "plain" else dropping(0.2, None)
+    watch = detector([BAD, BAD], actions.RaiseDropout(cooldown=0))
+    x = np.ones((8, *net.input_shape[1:]), "float32")
+    y = np.ones((8, *net.output_shape[1:]), "float32")
+    with pytest.warns(RegPlusWarning, match="RaiseDropout: the model must have") as caught:
+        net.fit(x, y, validation_data=(x, y), epochs=2, verbose=0, callbacks=[watch])
+    assert sum(warning.category is RegPlusWarning for warning in caught) == 1
+
+
 def test_nothing_scheduled_is_one_warning():
     net = model(keras.regularizers.L2(0.1))
     watch = detector([BAD, BAD, BAD], actions.RaiseRegularization(cooldown=0))
@@ -163,11 +205,19 @@ def test_what_is_done_is_said(capsys):
     assert "OverfittingDetector: after epoch 0: at 1." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("make", "build"),
+    [
+        (lambda: actions.RaiseRegularization(2, limit=6, cooldown=1), model),
+        (lambda: actions.RaiseDropout(0.1, cooldown=1), lambda: dropping(0.2, Constant())),
+    ],
+    ids=["regularization", "dropout"],
+)
 @pytest.mark.parametrize("epochs", [3, 12])
-def test_a_restored_action_goes_on_as_if_nothing_had_happened(epochs):
+def test_a_restored_action_goes_on_as_if_nothing_had_happened(epochs, make, build):
     verdicts = [BAD] * 4 + [GOOD] * 3 + [BAD] * 20
-    whole, first = (actions.RaiseRegularization(2, limit=6, cooldown=1) for _ in range(2))
-    nets = model(), model()
+    whole, first, second = make(), make(), make()
+    nets = build(), build()
 
     def run(action, net, begin, end):
         for epoch in range(begin, end):
@@ -175,9 +225,12 @@ def test_a_restored_action_goes_on_as_if_nothing_had_happened(epochs):
         return action.state()
 
     run(first, nets[0], 0, epochs)
-    second, other = actions.RaiseRegularization(2, limit=6, cooldown=1), model()
+    other = build()
     second.restore(other, first.state())
     assert run(second, other, epochs, 20) == run(whole, nets[1], 0, 20)
+    clocks = [wiring.attach(net) for net in (other, nets[1])]
+    assert clocks[0].gain == clocks[1].gain
+    assert clocks[0].raised == clocks[1].raised
 
 
 @pytest.mark.parametrize(
@@ -188,6 +241,9 @@ def test_a_restored_action_goes_on_as_if_nothing_had_happened(epochs):
         (lambda: actions.ReduceLearningRate("x"), TypeError, "`factor` must be a finite number"),
         (lambda: actions.ReduceLearningRate(cooldown=-1), ValueError, "`cooldown` must be a whole"),
         (lambda: actions.ReduceLearningRate(way_back=1), TypeError, "`way_back`"),
+        (lambda: actions.RaiseDropout(0), ValueError, "`by` must be above 0, got 0"),
+        (lambda: actions.RaiseDropout(limit=1.5), ValueError, "`limit` must be .* 0 to 1"),
+        (lambda: actions.RaiseDropout("x"), TypeError, "`by`"),
         (lambda: actions.RaiseRegularization(1), ValueError, "`factor` must be above 1, got 1"),
         (lambda: actions.RaiseRegularization(limit=0.5), ValueError, "`limit` must be .* 1"),
         (lambda: actions.RaiseRegularization(limit=np.inf), ValueError, "`limit`"),

@@ -84,7 +84,8 @@ def test_every_callback_file_stands_behind_the_wall():
     table = tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]
     (modules,) = (row["modules"] for row in table if row["id"] == "callbacks-apart")
     files = {name.rpartition(".")[2] for name in modules}
-    assert files == {path.stem for path in PACKAGE.glob("callbacks/[!_]*.py")}
+    # Actions are no callbacks: the detector hands them on.
+    assert files == {path.stem for path in PACKAGE.glob("callbacks/[!_]*.py")} - {"actions"}
 
 
 def is_keras_inside(node: ast.AST) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_regplus import wiring
@@ -17,7 +18,7 @@ from keras_regplus._checks import boolean, complain, count, finite_number
 from keras_regplus._warnings import warn
 from keras_regplus.diagnosis import Diagnosis
 
-__all__ = ["Action", "RaiseRegularization", "ReduceLearningRate"]
+__all__ = ["Action", "RaiseDropout", "RaiseRegularization", "ReduceLearningRate"]
 
 
 class Action:
@@ -231,6 +232,79 @@ class RaiseRegularization(Action):
                 "in place of `L2(1e-3)`."
             )
         return not self._cannot
+
+
+class RaiseDropout(Action):
+    """Adds to every dropout rate of the model, live.
+
+    Use it where a stronger penalty is not what helps. It changes the rates of
+    `keras_regplus.layers.ScheduledDropout` that have a schedule (`Constant()` will do),
+    besides their schedules; those of Keras's own layers cannot be changed in a compiled
+    step. A model without any gets a warning, and nothing is done. What was added lasts
+    as long as the model object; a `state_file` brings it back after a crash.
+
+    Args:
+        by: What is added to the rates at each step, above 0. Defaults to 0.1.
+        limit: The most that is added in all, above 0 and at most 1. Defaults to 0.3.
+        cooldown: Epochs between two steps, at least 0. Defaults to 5.
+        way_back: Whether a step is taken back when the verdict is `"healthy"` again.
+            Defaults to True.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> from keras_regplus.callbacks import OverfittingDetector, actions
+        >>> detector = OverfittingDetector(action=actions.RaiseDropout(by=0.05))
+    """
+
+    def __init__(
+        self, by: float = 0.1, limit: float = 0.3, cooldown: int = 5, way_back: bool = True
+    ) -> None:
+        super().__init__(cooldown, way_back)
+        self.by, self.limit = _share("by", by), _share("limit", limit)
+
+    def begin(self) -> None:
+        super().begin()
+        self._cannot = False
+
+    def set_model(self, model: Any) -> None:
+        wiring.attach(model)
+
+    def move(self, model: Any, steps: int) -> str | None:
+        if self._cannot or not self._can(model):
+            return None
+        clock, raised = wiring.attach(model), min(steps * self.by, self.limit)
+        if raised == clock.raised:
+            return None
+        clock.set_raised(raised)
+        return f"dropout rates are raised by {raised:.3g} now"
+
+    def restore(self, model: Any, state: dict[str, Any]) -> None:
+        super().restore(model, state)
+        wiring.attach(model).set_raised(min(self.steps * self.by, self.limit))
+
+    def _can(self, model: Any) -> bool:
+        layers = (part for _, part in wiring.scheduled_parts(model))
+        self._cannot = not any(
+            isinstance(part, keras.layers.Layer) and part.schedule is not None for part in layers
+        )
+        if self._cannot:
+            warn(
+                "RaiseDropout: the model must have a dropout layer with a schedule, got none: only "
+                "that can be changed in a compiled step. Use `layers.ScheduledDropout(0.2, "
+                "schedules.Constant())` in place of `Dropout(0.2)`."
+            )
+        return not self._cannot
+
+
+def _share(name: str, value: Any) -> float:
+    advice = "Use 0.1 to drop a tenth more."
+    number = finite_number("RaiseDropout", name, value, minimum=0, maximum=1, advice=advice)
+    if number == 0:
+        raise ValueError(complain("RaiseDropout", name, "above 0", value, advice))
+    return number
 
 
 def _learning_rate(model: Any) -> float:

@@ -36,7 +36,7 @@ class OverfittingDetector(keras.callbacks.Callback):
     """Compares a training metric with its `val_` twin and says whether the model overfits.
 
     Use it wherever `EarlyStopping` would do: it looks at both curves and at their
-    noise, so it takes neither a noisy epoch nor a plateau for overfitting. The
+    noise, so a noisy epoch is no overfitting, and a plateau seldom is. The
     criterion is that of `keras_regplus.diagnosis.TrendTracker`, whose docstring
     says what it does badly.
 
@@ -77,7 +77,8 @@ class OverfittingDetector(keras.callbacks.Callback):
             dataset or a `PyDataset`, that is evaluated at each epoch's end in place of
             the training metric. That one is a mean over an epoch in which the weights
             changed, with dropout on; this one can be compared with validation. It costs
-            an `evaluate` on the sample an epoch. Defaults to None, no sample.
+            an `evaluate` on the sample an epoch, in which penalties count, so without
+            `monitor` the metric is `loss`. Defaults to None, no sample.
         best_by: The best epoch is that of the best single validation value, `"raw"`,
             or, so that a lucky value does not win, of the best mean over the last tenth
             of the epochs and at least 3, `"smooth"`. Defaults to `"raw"`.

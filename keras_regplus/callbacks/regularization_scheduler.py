@@ -217,7 +217,8 @@ class RegularizationScheduler(keras.callbacks.Callback):
                 if identity not in seen:
                     seen.append(identity)
                     factor = ops.convert_to_numpy(factor_in(frame, part.schedule))
-                    found[f"{kind}/{path}{suffix}"] = base * float(factor)
+                    raised = self._clock.raised if kind == "rate" else 0.0
+                    found[f"{kind}/{path}{suffix}"] = base * float(factor) + raised
         return found
 
     def _penalties_by_path(self) -> dict[str, float]:

@@ -23,9 +23,10 @@ class ScheduledDropout(OnSchedule, keras.layers.Dropout):
 
     At time t each value is set to 0 with probability `r = rate * schedule(t)`, the
     others are multiplied by `1 / (1 - r)`, so the expectation is kept; `r = 1` gives
-    zeros. Outside training the inputs pass through unchanged. The mask is drawn in
-    float32, so small rates are kept in half precision. Without a schedule the layer
-    is Keras's own Dropout, to the bit, and nothing changes its rate.
+    zeros. What `callbacks.actions.RaiseDropout` adds comes on top. Outside training the
+    inputs pass through unchanged. The mask is drawn in float32, so small rates are kept
+    in half precision. Without a schedule the layer is Keras's own Dropout, to the bit,
+    and nothing changes its rate.
 
     Args:
         rate: The base rate, from 0 to 1.
@@ -88,7 +89,8 @@ class ScheduledDropout(OnSchedule, keras.layers.Dropout):
             return super().call(inputs, training=training)
         if not training:
             return inputs
-        rate = ops.clip(ops.cast(self._now(self.rate), "float32"), 0.0, 1.0)
+        rate = ops.cast(self._now(self.rate), "float32") + self._raised()
+        rate = ops.clip(rate, 0.0, 1.0)
         drawn = keras.random.uniform(self._mask_shape(inputs), seed=self.seed_generator)
         # At rate 1 nothing is kept, and the divisor must not be 0.
         scale = 1.0 / ops.maximum(1.0 - rate, keras.config.epsilon())
