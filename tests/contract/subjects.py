@@ -26,6 +26,7 @@ STRENGTHS = [-0.1, NAN, INF, "0.1", None, True, [0.1]]
 FACTORS = [*STRENGTHS, 1e39]
 COUNTS = [0, -1, 1.5, NAN, INF, "ten", None, True]
 TIMES = [*COUNTS, 2**31]
+COOLDOWNS = [-1, 1.5, NAN, "ten", None]
 SWITCHES = ["yes", 2, None]
 UNITS = ["steps", "batch", None, 1]
 BOUNDARIES = [[], [0], [2**31], [-1], [1.5], [NAN], ["ten"], [True], [3, 3], [4, 3], 3, "34", None]
@@ -228,14 +229,25 @@ SUBJECTS = [
     Subject(
         callbacks.OverfittingDetector,
         "callback",
-        calls=[{}, {"verbose": 0}, {"monitor": "val_loss", "mode": "min", "start_from_epoch": 1}],
+        calls=[
+            {},
+            {"verbose": 0},
+            {"monitor": "val_loss", "mode": "min", "start_from_epoch": 1},
+            {"monitor": ["loss"], "restore_best_weights": True, "best_weights": "disk"},
+            {"state_file": "state.json", "restore_best_weights": True, "best_by": "smooth"},
+        ],
         bad={
-            "monitor": [5, ["val_loss"]],
+            "monitor": [5, [], ["loss", 5]],
             "mode": ["up", None, 1],
-            "action": ["explode", 5, None],
+            "action": ["explode", 5, None, ["stop", 5], callbacks.actions.RaiseDropout],
             "restore_best_weights": SWITCHES,
             "start_from_epoch": [-1, 1.5, NAN, "ten", None],
-            "criterion": [5, "trend", object()],
+            "criterion": [5, "trendy", object()],
+            "combine": ["most", None],
+            "train_probe": [5, "data", [1, 2], (1,)],
+            "best_by": ["mean", None],
+            "best_weights": ["cloud", None],
+            "state_file": [5, "state.txt", "gs://bucket/state.json"],
         },
         exempt={"verbose": "an amount of talk, not of work"},
     ),
@@ -262,10 +274,66 @@ SUBJECTS = [
         },
     ),
     Subject(
+        callbacks.actions.Action,
+        "other",
+        calls=[{}, {"cooldown": 0}],
+        bad={"cooldown": COOLDOWNS, "way_back": SWITCHES},
+    ),
+    Subject(
+        callbacks.actions.ReduceLearningRate,
+        "other",
+        calls=[{}, {"factor": 0.1}],
+        bad={
+            "factor": [0, 1, -0.5, NAN, "half"],
+            "cooldown": COOLDOWNS,
+            "way_back": SWITCHES,
+        },
+    ),
+    Subject(
+        callbacks.actions.RaiseRegularization,
+        "other",
+        calls=[{}, {"factor": 3, "limit": 9}],
+        bad={
+            "factor": [1, 0.5, NAN, INF, "double"],
+            "limit": [0.5, NAN, INF, None],
+            "cooldown": COOLDOWNS,
+            "way_back": SWITCHES,
+        },
+    ),
+    Subject(
+        callbacks.actions.RaiseDropout,
+        "other",
+        calls=[{}, {"by": 0.05, "limit": 0.5}],
+        bad={
+            "by": [0, -0.1, 1.5, NAN, "more"],
+            "limit": [0, -0.1, 1.5, NAN, None],
+            "cooldown": COOLDOWNS,
+            "way_back": SWITCHES,
+        },
+    ),
+    Subject(
         diagnosis.TrendTracker,
         "other",
         calls=[{}, {"mode": "max"}],
         bad={"mode": ["auto", "up", None, 1]},
+    ),
+    Subject(
+        diagnosis.GL,
+        "other",
+        calls=[{}, {"alpha": 2, "mode": "max"}],
+        bad={"alpha": [0, -1, NAN, INF, "five"], "mode": ["auto", None]},
+    ),
+    Subject(
+        diagnosis.PQ,
+        "other",
+        calls=[{}, {"alpha": 2, "strip": 3, "mode": "max"}],
+        bad={"alpha": [0, -1, NAN, INF, "five"], "strip": COUNTS, "mode": ["auto", None]},
+    ),
+    Subject(
+        diagnosis.UP,
+        "other",
+        calls=[{}, {"strips": 2, "strip": 3, "mode": "max"}],
+        bad={"strips": COUNTS, "strip": COUNTS, "mode": ["auto", None]},
     ),
     Subject(
         plots.HistoryPlotter,

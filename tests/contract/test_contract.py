@@ -24,7 +24,7 @@ ROOMS = [
     importlib.import_module(f"keras_regplus.{name}")
     for name in keras_regplus.__all__
     if inspect.ismodule(getattr(keras_regplus, name))
-]
+] + [keras_regplus.callbacks.actions]
 PUBLIC = {
     f"{room.__name__}.{name}": getattr(room, name)
     for room in [*ROOMS, keras_regplus]
