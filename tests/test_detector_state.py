@@ -80,6 +80,41 @@ def test_it_goes_on_where_it_was_or_one_epoch_before(again, tmp_path):
     assert (resumed.history, resumed.diagnosis) == (whole.history, whole.diagnosis)
 
 
+@pytest.mark.parametrize("restores", [False, True])
+def test_a_second_fit_goes_on_if_it_begins_where_the_first_has_ended(restores):
+    def model():
+        keras.utils.set_random_seed(0)
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        net.compile(keras.optimizers.SGD(0.05), "mse")
+        return net
+
+    x = np.random.default_rng(0).normal(size=(24, 4))
+    y = x[:, :1]
+    arguments = {"validation_data": (x, -y), "verbose": 0, "shuffle": False}
+
+    def trained(*spans):
+        one = OverfittingDetector("loss", restore_best_weights=restores, verbose=0)
+        net = model()
+        for begin, end in spans:
+            net.fit(x, y, initial_epoch=begin, epochs=end, callbacks=[one], **arguments)
+        return one, net.get_weights()
+
+    anew, _ = trained((0, 4), (0, 3))
+    assert anew.history["epoch"] == [0, 1, 2]
+    gap, _ = trained((0, 4), (6, 8))
+    assert gap.history["epoch"] == [6, 7]
+    on, weights = trained((0, 4), (4, 8))
+    assert on.history["epoch"] == list(range(8))
+    # Validation is best after the first epoch, and worse from there on.
+    whole, best = trained((0, 8))
+    if restores:
+        for one, other in zip(weights, best, strict=True):
+            np.testing.assert_allclose(one, other)
+    else:
+        assert on.history == whole.history
+        assert on.diagnosis == whole.diagnosis
+
+
 def test_an_action_goes_on_with_the_epoch_that_is_trained_anew(tmp_path):
     path = tmp_path / "state.json"
 

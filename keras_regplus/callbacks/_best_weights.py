@@ -33,6 +33,11 @@ class BestWeights:
         self._weights: list[np.ndarray] | None = None
         self._is_saved = False
 
+    @property
+    def holds(self) -> bool:
+        """Whether there is a copy to give back."""
+        return self._weights is not None or self._is_saved
+
     def offer(self, model: Any, epoch: int, cost: float, copy: bool) -> None:
         """Note an epoch that is better than all before; `copy` its weights, too."""
         if not (math.isfinite(cost) and cost < self.cost):

@@ -47,6 +47,9 @@ class OverfittingDetector(keras.callbacks.Callback):
     returns. Epochs count from 0, as `fit` hands them to callbacks. In epochs
     without validation (`validation_freq`) the last verdict stands.
 
+    In a second `fit` it begins anew; with `initial_epoch` where the last one has ended
+    it goes on.
+
     Args:
         monitor: Name of the training metric; a leading `val_` is dropped. None
             takes `data_loss`, the loss without penalties, where
@@ -156,6 +159,7 @@ class OverfittingDetector(keras.callbacks.Callback):
         self.state_file = checked_path(state_file)
         self.verbose = _choice("verbose", verbose, (0, 1, 2))
         self._warned: set[str] = set()
+        self._earlier: tuple[dict[str, Any], BestWeights] | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -172,7 +176,7 @@ class OverfittingDetector(keras.callbacks.Callback):
         self._file = StateFile(self.state_file) if self.state_file is not None else None
         path = self._file.weights_path if self._file and self.restore_best_weights else None
         self._best = BestWeights(self.best_weights, path)
-        self._resumable = self._file is not None
+        self._is_first_epoch = True
         self._snapshots: list[dict[str, Any]] = []
         for action in self._actions:
             if isinstance(action, Action):
@@ -193,12 +197,15 @@ class OverfittingDetector(keras.callbacks.Callback):
                 action.set_model(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
+        self._earlier = (self._state(), self._best) if self.history["epoch"] else None
         self._begin()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._resumable:
-            self._resumable = False
-            self._resume(epoch)
+        if self._is_first_epoch:
+            self._is_first_epoch = False
+            if epoch > 0:
+                self._go_on(epoch)
+            self._earlier = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not isinstance(logs, dict) or not logs or all(watch.idle for watch in self._watches):
@@ -239,7 +246,7 @@ class OverfittingDetector(keras.callbacks.Callback):
         cost = first.cost(smooth=self.best_by == "smooth")
         self._best.offer(self.model, epoch, cost, copy=self.restore_best_weights)
         self._act(epoch, before)
-        self._write_state(epoch)
+        self._note_state(epoch)
 
     def _measured(self, logs: dict[str, Any]) -> dict[str, Any]:
         """The logs, with what the sample of the training data gives in place of the training's."""
@@ -300,33 +307,35 @@ class OverfittingDetector(keras.callbacks.Callback):
             "Rename the metric of that name, or use one detector for each training.",
         )
 
-    def _write_state(self, epoch: int) -> None:
-        if self._file is None or not is_chief(self.model):
-            return
+    def _note_state(self, epoch: int) -> None:
         actions = [a.state() if isinstance(a, Action) else None for a in self._actions]
         # Two epochs, because a backup of the model may be one behind.
         self._snapshots = [*self._snapshots[-1:], {"epoch": epoch, "actions": actions}]
-        self._file.write(
-            {
-                **self._identity(),
-                "watched": [{"name": w.name, "history": w.history} for w in self._watches],
-                "best": {"epoch": self._best.epoch, "cost": self._best.cost},
-                "snapshots": self._snapshots,
-            }
-        )
+        if self._file is not None and is_chief(self.model):
+            self._file.write({**self._identity(), **self._state()})
 
-    def _resume(self, epoch: int) -> None:
-        """Go on where an earlier process has ended, unless this training begins anew."""
-        assert self._file is not None
-        state = self._file.read(**self._identity()) if epoch > 0 else None
+    def _state(self) -> dict[str, Any]:
+        return {
+            "watched": [{"name": w.name, "history": w.history} for w in self._watches],
+            "best": {"epoch": self._best.epoch, "cost": self._best.cost},
+            "snapshots": self._snapshots,
+        }
+
+    def _go_on(self, epoch: int) -> None:
+        """Go on where this object, or an earlier process, has ended."""
+        state, best = self._earlier or (None, None)
+        if state is None or state["snapshots"][-1]["epoch"] != epoch - 1:
+            best = None
+            state = self._file.read(**self._identity()) if self._file is not None else None
         if state is None:
             return
         try:
             self._take_on(state, epoch)
+            self._take_on_best(state["best"], best)
         except Exception as error:
             self._begin()
-            self._resumable = False
-            warn(f"{_OWNER}: the state in {self.state_file!s} cannot be used ({error!r}).")
+            self._is_first_epoch = False
+            warn(f"{_OWNER}: what is known from before cannot be used ({error!r}).")
 
     def _take_on(self, state: dict[str, Any], epoch: int) -> None:
         for watch, kept in zip(self._watches, state["watched"], strict=True):
@@ -336,18 +345,26 @@ class OverfittingDetector(keras.callbacks.Callback):
                     watch.judge(at, *(None if value is None else float(value) for value in values))
             watch.name = kept["name"]
         self.diagnosis = combined(self._watches, self.combine)
-        best = state["best"]
-        if best["epoch"] is not None and not self.restore_best_weights:
-            self._best.epoch, self._best.cost = best["epoch"], best["cost"]
-        elif best["epoch"] is not None and not self._best.found_in_file(**best):
-            warn(f"{_OWNER}: the best weights of the earlier process are gone.")
         earlier = [snapshot for snapshot in state["snapshots"] if snapshot["epoch"] < epoch]
         if earlier:
             self._snapshots = earlier
             for action, kept in zip(self._actions, earlier[-1]["actions"], strict=True):
                 if isinstance(action, Action):
                     action.restore(self.model, kept)
-        self._say(1, f"goes on at epoch {epoch} with what is known from {self.state_file!s}.")
+        self._say(1, f"goes on at epoch {epoch} with what is known from before.")
+
+    def _take_on_best(self, noted: dict[str, Any], mine: BestWeights | None) -> None:
+        if noted["epoch"] is None:
+            return
+        if mine is not None and mine.holds:
+            self._best = mine
+        elif mine is not None:
+            # A training that has ended has left the model at its best weights, if wanted.
+            self._best.offer(self.model, **noted, copy=self.restore_best_weights)
+        elif not self.restore_best_weights:
+            self._best.epoch, self._best.cost = noted["epoch"], noted["cost"]
+        elif not self._best.found_in_file(**noted):
+            warn(f"{_OWNER}: the best weights of the earlier process are gone.")
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a state to fit."""
