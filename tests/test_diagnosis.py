@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from keras_regplus.diagnosis import Diagnosis, TrendTracker, diagnose
 from keras_regplus.diagnosis._curves import (
+    Curve,
     ThinnedPoints,
     deviation_of_blocks,
     median_of_three,
@@ -383,6 +384,28 @@ def test_block_means_show_noise_that_lasts():
     assert deviation_of_blocks(white, 10) == pytest.approx(10**-0.5, rel=0.1)
     assert deviation_of_blocks(lasting, 10) == pytest.approx(2**-0.5, rel=0.1)
     assert deviation_of_blocks(white[:49], 10) == 0
+
+
+def test_error_of_a_level_is_the_largest_of_three():
+    # Values that alternate: means over 10 stand still, so single values decide.
+    single = 1.4826 * 8 / math.sqrt(20)
+    alternating = Curve(np.array([1.0, -1.0] * 50), 10)
+    assert alternating.error == pytest.approx(math.sqrt(2 / 10) * single)
+    # Blocks of 10 that alternate: their second differences are all 4 in size.
+    blocks = np.repeat([1.0, -1.0] * 6, 10)
+    lasting = math.sqrt(2) * 1.4826 * 4 / math.sqrt(6)
+    assert Curve(np.concatenate((blocks, np.zeros(80))), 10).error == pytest.approx(lasting)
+    # Half of that where blocks of 5 alternate in the last half alone.
+    recent = np.concatenate((np.zeros(100), np.repeat([1.0, -1.0] * 10, 5)))
+    assert Curve(recent, 10).error == pytest.approx(lasting * math.sqrt(1 / 2))
+
+
+@pytest.mark.parametrize(("rise", "verdict"), [(0.04, "stagnating"), (0.065, "overfitting")])
+def test_half_a_standard_error_passes_for_noise(rise, verdict):
+    val = np.where(EPOCHS < 60, 1.0, 1 + rise) + 0.05 * (-1.0) ** EPOCHS
+    limit = 0.02 + 0.5 * math.sqrt(2 / 10) * 0.05 * 1.4826 * 8 / math.sqrt(20)
+    assert 0.04 < limit < 0.065
+    assert diagnose(FALLING, val).verdict == verdict
 
 
 def test_slope_ignores_an_outlier():
