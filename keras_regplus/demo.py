@@ -113,7 +113,8 @@ def run(output: str | Path = "regplus_demo", epochs: int | None = None, seed: in
     for number, experiment in enumerate(experiments, start=1):
         print(f"[{number}/{len(experiments)}] {experiment.name}: {experiment.shows}")
         result = _train(experiment, data, output / "logs", epochs or _EPOCHS, seed)
-        print(_ending(result), end="\n\n")
+        print(_ending(result))
+        _say(result.diagnosis.reason)
         results.append(result)
     _draw(results, output / "curves.png")
     _print_table(results)
