@@ -1,9 +1,10 @@
 """What a training step costs with a scheduled penalty, over one with Keras's own L2.
 
-    KERAS_BACKEND=jax python -m benchmarks.step_time [ROUNDS]
+    KERAS_BACKEND=jax python -m benchmarks.step_time [ROUNDS [STEPS]]
 
-In each round every variant trains for some hundred steps, one after the other in one
-process, so that a busy moment hits all alike; a ratio compares two of one round. The
+In each round every variant trains for 100 steps, or as many as told, one after the other
+in one process, so that a busy moment hits all alike; a ratio compares two of one round.
+What a callback does once an epoch is shared out to these steps. The
 null is the plain model against a twin of itself: what differs there is noise. Quartiles
 are those of the ratios; "us more" is the median of the differences.
 """
@@ -23,8 +24,6 @@ from keras import layers
 from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import LinearWarmup
-
-STEPS = 100
 
 
 def dense_network(depth: int, width: int) -> Callable[[Callable], keras.Model]:
@@ -67,12 +66,12 @@ VARIANTS: dict[str, tuple[Callable, Callable[[], list]]] = {
 }
 
 
-def measure(network: str, rounds: int) -> dict[str, np.ndarray]:
+def measure(network: str, rounds: int, steps: int) -> dict[str, np.ndarray]:
     """Microseconds a step by variant, one number a round."""
     build, shape, batch = NETWORKS[network]
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(batch * STEPS, *shape)).astype("float32")
-    y = rng.normal(size=(batch * STEPS, 1)).astype("float32")
+    x = rng.normal(size=(batch * steps, *shape)).astype("float32")
+    y = rng.normal(size=(batch * steps, 1)).astype("float32")
     trainings = {}
     for name, (penalty, callbacks) in VARIANTS.items():
         model = build(penalty)
@@ -87,18 +86,18 @@ def measure(network: str, rounds: int) -> dict[str, np.ndarray]:
             start = time.perf_counter()
             model.fit(x, y, batch_size=batch, verbose=0, shuffle=False, callbacks=callbacks)
             if number > 0:
-                times[name].append(1e6 * (time.perf_counter() - start) / STEPS)
+                times[name].append(1e6 * (time.perf_counter() - start) / steps)
     return {name: np.array(values) for name, values in times.items()}
 
 
 def main(arguments: Sequence[str]) -> int:
-    rounds = int(arguments[0]) if arguments else 40
+    rounds, steps = [*map(int, arguments), *(40, 100)[len(arguments) :]]
     print(f"{keras.backend.backend()}, {platform.machine()}, {os.cpu_count()} cores,", end=" ")
     print(f"Python {platform.python_version()}, Keras {keras.__version__},", end=" ")
-    print(f"{rounds} rounds of {STEPS} steps\n")
+    print(f"{rounds} rounds of {steps} steps\n")
     print(f"{'':24s}{'us/step':>9s}{'ratio':>8s}{'25 %':>8s}{'75 %':>8s}{'us more':>9s}")
     for network in NETWORKS:
-        times = measure(network, rounds)
+        times = measure(network, rounds, steps)
         print(network)
         for name, values in times.items():
             low, middle, high = np.percentile(values / times["plain"], [25, 50, 75])

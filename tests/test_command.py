@@ -255,6 +255,7 @@ def test_the_ending_names_verdict_onset_and_best_epoch(diagnosis, text):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*longer than")
 def test_the_demo_runs_from_start_to_end(capsys, tmp_path):
     output = tmp_path / "my demo"
     assert main(["demo", "--output", str(output), "--epochs", "1"]) == 0
