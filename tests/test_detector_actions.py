@@ -197,6 +197,22 @@ def test_a_second_training_begins_without_steps():
         assert steps.steps == 1
 
 
+@pytest.mark.parametrize(
+    ("make", "build", "name", "values"),
+    [
+        (actions.RaiseRegularization, model, "gain", [2, 4]),
+        (actions.RaiseDropout, lambda: dropping(0.2, Constant()), "raised", [0.1, 0.2]),
+    ],
+    ids=["regularization", "dropout"],
+)
+def test_a_second_training_starts_from_what_the_first_has_left(make, build, name, values):
+    net, action = build(), make()
+    for value in values:
+        action.begin()
+        action.update(net, 0, Diagnosis(BAD))
+        assert getattr(wiring.attach(net), name) == pytest.approx(value)
+
+
 def test_what_is_done_is_said(capsys):
     watch = OverfittingDetector("loss", action=Steps(), criterion=Script([BAD]))
     watch.set_model(model())

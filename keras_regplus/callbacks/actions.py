@@ -16,6 +16,7 @@ from keras import ops
 from keras_regplus import wiring
 from keras_regplus._checks import boolean, complain, count, finite_number
 from keras_regplus._warnings import warn
+from keras_regplus.clock import Clock
 from keras_regplus.diagnosis import Diagnosis
 
 __all__ = ["Action", "RaiseDropout", "RaiseRegularization", "ReduceLearningRate"]
@@ -152,7 +153,58 @@ class ReduceLearningRate(Action):
             model.optimizer.learning_rate = self._rates[1]
 
 
-class RaiseRegularization(Action):
+class _OnTheClock(Action):
+    """Changes a number of the model's clock, which a compiled step reads anew each time."""
+
+    _advice: str
+
+    def begin(self) -> None:
+        super().begin()
+        self._base: float | None = None
+        self._cannot = False
+
+    def set_model(self, model: Any) -> None:
+        wiring.attach(model)
+
+    def move(self, model: Any, steps: int) -> str | None:
+        clock = wiring.attach(model)
+        if self._cannot or not self._can(model, clock):
+            return None
+        before = self._read(clock)
+        if self._base is None:
+            self._base = before
+        value = self._value(self._base, steps)
+        return self._write(clock, value) if value != before else None
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "base": self._base}
+
+    def restore(self, model: Any, state: dict[str, Any]) -> None:
+        super().restore(model, state)
+        self._base = state["base"]
+        if self._base is not None:
+            self._write(wiring.attach(model), self._value(self._base, self.steps))
+
+    def _can(self, model: Any, clock: Clock) -> bool:
+        self._cannot = not self._finds_something(model, clock)
+        if self._cannot:
+            warn(f"{type(self).__name__}: the model must have {self._advice}")
+        return not self._cannot
+
+    def _finds_something(self, model: Any, clock: Clock) -> bool:
+        raise NotImplementedError
+
+    def _read(self, clock: Clock) -> float:
+        raise NotImplementedError
+
+    def _value(self, base: float, steps: int) -> float:
+        raise NotImplementedError
+
+    def _write(self, clock: Clock, value: float) -> str:
+        raise NotImplementedError
+
+
+class RaiseRegularization(_OnTheClock):
     """Multiplies every scheduled strength and rate of the model, live.
 
     Use it as `ReduceLROnPlateau` is used, but for regularization. It changes the gain,
@@ -190,51 +242,26 @@ class RaiseRegularization(Action):
             advice="Use 16 for sixteen times the strengths.",
         )
 
-    def begin(self) -> None:
-        super().begin()
-        self._base: float | None = None
-        self._cannot = False
+    _advice = (
+        "something scheduled, got none: only that can be changed in a compiled step. "
+        "Use `regularizers.ScheduledL2(1e-3)` in place of `L2(1e-3)`."
+    )
 
-    def set_model(self, model: Any) -> None:
-        wiring.attach(model)
+    def _finds_something(self, model: Any, clock: Clock) -> bool:
+        return clock.used or any(wiring.scheduled_parts(model))
 
-    def move(self, model: Any, steps: int) -> str | None:
-        if self._cannot or not self._can(model):
-            return None
-        clock = wiring.attach(model)
-        if self._base is None:
-            self._base = clock.gain
-        gain = self._gain(self._base, steps)
-        if gain == clock.gain:
-            return None
-        clock.set_gain(gain)
-        return f"everything scheduled counts {gain:.3g} times now"
+    def _read(self, clock: Clock) -> float:
+        return clock.gain
 
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "base": self._base}
-
-    def restore(self, model: Any, state: dict[str, Any]) -> None:
-        super().restore(model, state)
-        self._base = state["base"]
-        if self._base is not None:
-            wiring.attach(model).set_gain(self._gain(self._base, self.steps))
-
-    def _gain(self, base: float, steps: int) -> float:
+    def _value(self, base: float, steps: int) -> float:
         return min(base * self.factor**steps, max(self.limit, base))
 
-    def _can(self, model: Any) -> bool:
-        clock = wiring.attach(model)
-        self._cannot = not (clock.used or any(wiring.scheduled_parts(model)))
-        if self._cannot:
-            warn(
-                "RaiseRegularization: the model must have something scheduled, got none: only "
-                "that can be changed in a compiled step. Use `regularizers.ScheduledL2(1e-3)` "
-                "in place of `L2(1e-3)`."
-            )
-        return not self._cannot
+    def _write(self, clock: Clock, value: float) -> str:
+        clock.set_gain(value)
+        return f"everything scheduled counts {value:.3g} times now"
 
 
-class RaiseDropout(Action):
+class RaiseDropout(_OnTheClock):
     """Adds to every dropout rate of the model, live.
 
     Use it where a stronger penalty is not what helps. It changes the rates of
@@ -265,38 +292,27 @@ class RaiseDropout(Action):
         super().__init__(cooldown, way_back)
         self.by, self.limit = _share("by", by), _share("limit", limit)
 
-    def begin(self) -> None:
-        super().begin()
-        self._cannot = False
+    _advice = (
+        "a dropout layer with a schedule, got none: only that can be changed in a compiled "
+        "step. Use `layers.ScheduledDropout(0.2, schedules.Constant())` in place of "
+        "`Dropout(0.2)`."
+    )
 
-    def set_model(self, model: Any) -> None:
-        wiring.attach(model)
-
-    def move(self, model: Any, steps: int) -> str | None:
-        if self._cannot or not self._can(model):
-            return None
-        clock, raised = wiring.attach(model), min(steps * self.by, self.limit)
-        if raised == clock.raised:
-            return None
-        clock.set_raised(raised)
-        return f"dropout rates are raised by {raised:.3g} now"
-
-    def restore(self, model: Any, state: dict[str, Any]) -> None:
-        super().restore(model, state)
-        wiring.attach(model).set_raised(min(self.steps * self.by, self.limit))
-
-    def _can(self, model: Any) -> bool:
-        layers = (part for _, part in wiring.scheduled_parts(model))
-        self._cannot = not any(
-            isinstance(part, keras.layers.Layer) and part.schedule is not None for part in layers
+    def _finds_something(self, model: Any, clock: Clock) -> bool:
+        return any(
+            isinstance(part, keras.layers.Layer) and part.schedule is not None
+            for _, part in wiring.scheduled_parts(model)
         )
-        if self._cannot:
-            warn(
-                "RaiseDropout: the model must have a dropout layer with a schedule, got none: only "
-                "that can be changed in a compiled step. Use `layers.ScheduledDropout(0.2, "
-                "schedules.Constant())` in place of `Dropout(0.2)`."
-            )
-        return not self._cannot
+
+    def _read(self, clock: Clock) -> float:
+        return clock.raised
+
+    def _value(self, base: float, steps: int) -> float:
+        return min(base + steps * self.by, max(self.limit, base))
+
+    def _write(self, clock: Clock, value: float) -> str:
+        clock.set_raised(value)
+        return f"dropout rates are raised by {value:.3g} now"
 
 
 def _share(name: str, value: Any) -> float:
