@@ -36,8 +36,8 @@ __all__ = [
 class Frame:
     """What a scheduled object sees while a step is traced or run.
 
-    `read` returns the value of `"step"`, `"epoch"` or `"gain"`; `cached` computes
-    a thing once a step, however many weights ask for it.
+    `read` returns the value of `"step"`, `"epoch"` or `"gain"`, and under a clock of
+    `"raised"`; `cached` computes a thing once a step, however many weights ask for it.
     """
 
     def __init__(self, read: Callable[[str], Any], clock: Any = None):

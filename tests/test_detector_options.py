@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -80,7 +79,9 @@ def test_a_metric_given_twice_is_watched_once():
 def dropping(rate=0.5):
     """Its training loss is that of half of its inputs; its loss at inference is another."""
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((6,)), layers.Dropout(rate), layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dropout(rate), layers.Dense(1, kernel_initializer="zeros")]
+    )
     model.compile(keras.optimizers.SGD(0.01), "mse", metrics=["mae"])
     return model
 
@@ -205,6 +206,7 @@ def test_the_best_weights_come_back_from_wherever_they_are_kept(where, tmp_path,
     # Targets of the opposite sign: validation grows worse from the first epoch on.
     history = model.fit(X[:24], Y[:24], validation_data=(X[:24], -Y[:24]), **fit).history
     best = int(np.argmin(history["val_loss"]))
+    assert best < 5
     for one, other in zip(model.get_weights(), weights[best], strict=True):
         np.testing.assert_array_equal(one, other)
     name = {"memory": [], "disk": ["best.weights.h5"], "beside the state": ["state.weights.h5"]}
@@ -216,12 +218,33 @@ def test_a_disk_that_cannot_be_written_leaves_them_in_memory(monkeypatch):
     def full(*_, **__):
         raise OSError("disk full")
 
-    model = dropping()
+    model, weights = dropping(), []
     monkeypatch.setattr(type(model), "save_weights", full)
+    spy = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: weights.append(model.get_weights())
+    )
     detector = OverfittingDetector(
         "loss", restore_best_weights=True, best_weights="disk", verbose=0
     )
-    fit = {"epochs": 3, "verbose": 0, "callbacks": [detector]}
+    fit = {"epochs": 3, "verbose": 0, "callbacks": [detector, spy]}
     with pytest.warns(RegPlusWarning, match="could not be written.*kept in memory"):
-        model.fit(X[:24], Y[:24], validation_data=(X[:24], Y[:24]), **fit)
-    assert Path(tempfile.gettempdir()).is_dir()
+        history = model.fit(X[:24], Y[:24], validation_data=(X[:24], -Y[:24]), **fit).history
+    best = int(np.argmin(history["val_loss"]))
+    assert best < 2
+    for one, other in zip(model.get_weights(), weights[best], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_file_that_cannot_be_read_is_left_where_it_is(monkeypatch, tmp_path):
+    def broken(*_, **__):
+        raise OSError("bad block")
+
+    model = dropping()
+    monkeypatch.setattr(type(model), "load_weights", broken)
+    detector = OverfittingDetector(
+        "loss", restore_best_weights=True, state_file=tmp_path / "state.json", verbose=0
+    )
+    fit = {"epochs": 2, "verbose": 0, "callbacks": [detector]}
+    with pytest.warns(RegPlusWarning, match="could not be read.*keeps those of its last epoch"):
+        model.fit(X[:24], Y[:24], validation_data=(X[24:], Y[24:]), **fit)
+    assert (tmp_path / "state.weights.h5").is_file()

@@ -16,6 +16,7 @@ import pytest
 
 from keras_regplus import RegPlusWarning
 from keras_regplus.callbacks import OverfittingDetector, actions
+from keras_regplus.diagnosis import Diagnosis
 
 from .killed_training import EPOCHS, train
 
@@ -113,6 +114,23 @@ def test_a_second_fit_goes_on_if_it_begins_where_the_first_has_ended(restores):
     else:
         assert on.history == whole.history
         assert on.diagnosis == whole.diagnosis
+
+
+@pytest.mark.parametrize("criterion", [None, "at once"])
+def test_a_training_cut_short_before_it_was_noted_can_be_followed_by_another(criterion):
+    interruptions = [KeyboardInterrupt()]
+
+    def interrupted(*_):
+        if interruptions:
+            raise interruptions.pop()
+
+    if criterion == "at once":
+        criterion = SimpleNamespace(update=lambda train, val: Diagnosis("overfitting"))
+    one = OverfittingDetector("loss", action=interrupted, criterion=criterion, verbose=0)
+    with pytest.raises(KeyboardInterrupt):
+        fed(one, 0, 40)
+    seen = len(one.history["epoch"])
+    assert fed(one, seen, seen + 2).history["epoch"] == list(range(seen + 2))
 
 
 def test_an_action_goes_on_with_the_epoch_that_is_trained_anew(tmp_path):

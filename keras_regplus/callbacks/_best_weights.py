@@ -72,6 +72,8 @@ class BestWeights:
                     f"OverfittingDetector: the weights of epoch {self.epoch} could not be read "
                     f"({error!r}). The model keeps those of its last epoch."
                 )
+                # Whoever can read the file shall still find it.
+                self._path = None
                 return False
         else:
             return False

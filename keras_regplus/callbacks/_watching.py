@@ -75,7 +75,7 @@ class Watch:
             self.idle = True
             warn(
                 f"{_OWNER}: `criterion` failed with {error!r}. Its `update` must return the "
-                "attributes of a Diagnosis. The detector does nothing in this training."
+                "attributes of a Diagnosis. It is not asked again in this training."
             )
             return False
         for key, value in (("epoch", epoch), ("train", train), ("val", val)):
@@ -132,7 +132,8 @@ class Watch:
 
     def _idles(self, *error: Any) -> bool:
         self.idle = True
-        warn(f"{complain(_OWNER, *error)} It does nothing in this training.")
+        which = f"the metric {self.monitor!r}" if self.monitor else "the loss"
+        warn(f"{complain(_OWNER, *error)} It does nothing in this training about {which}.")
         return False
 
 

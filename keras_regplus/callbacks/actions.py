@@ -154,9 +154,13 @@ class ReduceLearningRate(Action):
 
 
 class _OnTheClock(Action):
-    """Changes a number of the model's clock, which a compiled step reads anew each time."""
+    """Changes a number of the model's clock, which a compiled step reads anew each time.
 
-    _advice: str
+    A subclass says where the number stands (`_read`, `_write`), what it is after so many
+    steps (`_value`), and what a model needs for it (`_finds_something`, `_needed`).
+    """
+
+    _needed: str
 
     def begin(self) -> None:
         super().begin()
@@ -188,7 +192,7 @@ class _OnTheClock(Action):
     def _can(self, model: Any, clock: Clock) -> bool:
         self._cannot = not self._finds_something(model, clock)
         if self._cannot:
-            warn(f"{type(self).__name__}: the model must have {self._advice}")
+            warn(f"{type(self).__name__}: the model must have {self._needed}")
         return not self._cannot
 
     def _finds_something(self, model: Any, clock: Clock) -> bool:
@@ -242,7 +246,7 @@ class RaiseRegularization(_OnTheClock):
             advice="Use 16 for sixteen times the strengths.",
         )
 
-    _advice = (
+    _needed = (
         "something scheduled, got none: only that can be changed in a compiled step. "
         "Use `regularizers.ScheduledL2(1e-3)` in place of `L2(1e-3)`."
     )
@@ -292,7 +296,7 @@ class RaiseDropout(_OnTheClock):
         super().__init__(cooldown, way_back)
         self.by, self.limit = _share("by", by), _share("limit", limit)
 
-    _advice = (
+    _needed = (
         "a dropout layer with a schedule, got none: only that can be changed in a compiled "
         "step. Use `layers.ScheduledDropout(0.2, schedules.Constant())` in place of "
         "`Dropout(0.2)`."

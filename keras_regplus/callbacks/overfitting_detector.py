@@ -324,7 +324,7 @@ class OverfittingDetector(keras.callbacks.Callback):
     def _go_on(self, epoch: int) -> None:
         """Go on where this object, or an earlier process, has ended."""
         state, best = self._earlier or (None, None)
-        if state is None or state["snapshots"][-1]["epoch"] != epoch - 1:
+        if state is None or state["watched"][0]["history"]["epoch"][-1] != epoch - 1:
             best = None
             state = self._file.read(**self._identity()) if self._file is not None else None
         if state is None:

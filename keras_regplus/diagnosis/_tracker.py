@@ -20,9 +20,12 @@ _HUGE = 1e300
 class Tracker:
     """Takes a pair of values after each epoch and keeps what all criteria share.
 
-    A criterion defines `_read`, which takes a pair of finite values (only `val` is one
-    where `_needs_train` says so), and `_found`, the fields of a `Diagnosis` that it decides.
+    A criterion defines `_read`, which takes a pair of finite values, and `_found`, the
+    fields of a `Diagnosis` that it decides. One that looks at validation alone sets
+    `_needs_train`; then `train` may be anything.
     """
+
+    _needs_train = True
 
     def __init__(self, mode: str = "min") -> None:
         advice = "Use 'min' for losses and 'max' for accuracies."
@@ -53,12 +56,9 @@ class Tracker:
         self._count_lost(train_cost, val_cost)
         if _finite(val_cost) and val_cost < self._best_value:
             self._best_epoch, self._best_value = self._epoch, val_cost
-        if _finite(val_cost) and (_finite(train_cost) or not self._needs_train()):
+        if _finite(val_cost) and (_finite(train_cost) or not self._needs_train):
             self._read(train_cost, val_cost)
         return self._diagnosis()
-
-    def _needs_train(self) -> bool:
-        return True
 
     def _read(self, train: Any, val: float) -> None:
         raise NotImplementedError

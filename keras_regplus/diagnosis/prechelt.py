@@ -43,6 +43,8 @@ class GL(Tracker):
         - [Prechelt, "Early Stopping - But When?" (1998)](https://doi.org/10.1007/3-540-49430-8_3)
     """
 
+    _needs_train = False
+
     def __init__(self, alpha: float = 5.0, mode: str = "min") -> None:
         super().__init__(mode)
         self.alpha = _positive("GL", alpha)
@@ -56,9 +58,6 @@ class GL(Tracker):
             return _undecided(1)
         reason = f"Validation is {self._loss:.2g} % above its best; GL allows {self.alpha:g} %."
         return _found(self._loss > self.alpha, self._loss / self.alpha / 2, reason)
-
-    def _needs_train(self) -> bool:
-        return False
 
 
 class PQ(Tracker):
@@ -145,6 +144,8 @@ class UP(Tracker):
         - [Prechelt, "Early Stopping - But When?" (1998)](https://doi.org/10.1007/3-540-49430-8_3)
     """
 
+    _needs_train = False
+
     def __init__(self, strips: int = 3, strip: int = 5, mode: str = "min") -> None:
         super().__init__(mode)
         self.strips = count("UP", "strips", strips, advice="Use 3 for three rises in a row.")
@@ -171,9 +172,6 @@ class UP(Tracker):
         )
         share = self._rises / (2 * self.strips - 1)
         return _found(self._rises >= self.strips, share, reason)
-
-    def _needs_train(self) -> bool:
-        return False
 
 
 def _found(fires: bool, share: float, reason: str) -> dict[str, Any]:
