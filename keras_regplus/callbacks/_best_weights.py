@@ -6,9 +6,11 @@ import contextlib
 import math
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_regplus._warnings import warn
@@ -52,11 +54,19 @@ class BestWeights:
         else:
             self._weights = model.get_weights()
 
-    def found_in_file(self, epoch: int, cost: float) -> bool:
-        """Take on what an earlier process has kept; False where its file is gone."""
+    def found_in_file(self, model: Any, epoch: int, cost: float) -> bool:
+        """Take on what an earlier process has kept; False where it is gone or damaged."""
         if self._path is None or not self._path.is_file():
             return False
-        self.epoch, self.cost, self._is_saved = epoch, cost, True
+        now = model.get_weights()
+        try:
+            # Each process takes a copy of its own: the chief removes the file in the end.
+            self._load(model, self._path)
+            self.offer(model, epoch, cost, copy=True)
+        except Exception:
+            return False
+        finally:
+            model.set_weights(now)
         return True
 
     def restore(self, model: Any) -> bool:
@@ -65,8 +75,7 @@ class BestWeights:
             model.set_weights(self._weights)
         elif self._is_saved:
             try:
-                # The class's own method: the weights are wanted, not what is noted beside them.
-                type(model).load_weights(model, self._file())
+                self._load(model, self._file(model))
             except Exception as error:
                 warn(
                     f"OverfittingDetector: the weights of epoch {self.epoch} could not be read "
@@ -77,24 +86,28 @@ class BestWeights:
                 return False
         else:
             return False
-        self.forget()
+        self.forget(model)
         return True
 
-    def forget(self) -> None:
+    def forget(self, model: Any) -> None:
         """Let go of the copy."""
         self._weights, self._is_saved = None, False
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
-        elif self._path is not None:
+        elif self._path is not None and is_chief(model):
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
+    def _load(self, model: Any, file: Path) -> None:
+        with _optimizer_kept(model):
+            # The class's own method: the weights are wanted, not what is noted beside them.
+            type(model).load_weights(model, file)
+
     def _save(self, model: Any) -> bool:
-        if not is_chief(model):
-            return False
+        # Every process saves, because on JAX Keras's saving needs them all to do the same.
         try:
-            file = self._file()
+            file = self._file(model)
             file.parent.mkdir(parents=True, exist_ok=True)
             unfinished = file.with_name(f"unfinished-{file.name}")
             type(model).save_weights(model, unfinished, overwrite=True)
@@ -108,9 +121,21 @@ class BestWeights:
             )
             return False
 
-    def _file(self) -> Path:
-        if self._path is not None:
+    def _file(self, model: Any) -> Path:
+        if self._path is not None and is_chief(model):
             return self._path
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="keras_regplus-")
         return Path(self._folder.name) / "best.weights.h5"
+
+
+@contextlib.contextmanager
+def _optimizer_kept(model: Any) -> Iterator[None]:
+    """A weights file holds the optimizer's state, too, which belongs to the last epoch."""
+    variables = getattr(getattr(model, "optimizer", None), "variables", ())
+    values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from types import FrameType
 from typing import Any
 
 import keras
 
-_FALLING = re.compile(
-    r"\b(loss|error|mse|mae|mape|msle|rmse|crossentropy|entropy|hinge|divergence|perplexity"
-    r"|penalty|deviance)\b"
-)
-_RISING = re.compile(
-    r"\b(accuracy|acc|auc|precision|recall|f1|fbeta|iou|dice|r2|similarity|sensitivity"
-    r"|specificity)\b"
-)
+from keras_regplus.diagnosis._names import direction_of_name
+
+__all__ = ["as_float", "direction_in", "direction_of_name", "fit_validates", "is_no_number"]
 
 
 def direction_in(model: Any, name: str) -> str:
@@ -33,16 +27,6 @@ def direction_in(model: Any, name: str) -> str:
             return "max" if direction == "up" else "min"
     by_name = direction_of_name(name)
     return by_name if metrics or by_name != "unknown" else "auto"
-
-
-def direction_of_name(name: str) -> str:
-    """`"min"`, `"max"`, or `"unknown"` where the words of the name say nothing, or both."""
-    # An underscore is a letter to \b, and so is the number that Keras adds to a second metric.
-    words = re.sub(r"_\d*", " ", name.lower())
-    falls, rises = bool(_FALLING.search(words)), bool(_RISING.search(words))
-    if falls == rises:
-        return "unknown"
-    return "min" if falls else "max"
 
 
 def as_float(value: Any) -> float | None:

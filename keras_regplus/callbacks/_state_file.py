@@ -34,10 +34,12 @@ class StateFile:
         if self._has_failed:
             return
         try:
+            # In one piece: `json.dump` to a file takes the slow way, part by part.
+            text = json.dumps({"version": _VERSION, **_encoded(state)}, allow_nan=False)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = self.path.with_name(f"{self.path.name}.unfinished")
             with unfinished.open("w", encoding="utf-8") as file:
-                json.dump({"version": _VERSION, **_encoded(state)}, file, allow_nan=False)
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(unfinished, self.path)

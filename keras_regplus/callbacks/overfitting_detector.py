@@ -224,7 +224,7 @@ class OverfittingDetector(keras.callbacks.Callback):
         epoch = self._best.epoch
         if self.restore_best_weights and self._best.restore(self.model):
             self._say(1, f"the weights of epoch {epoch} are restored.")
-        self._best.forget()
+        self._best.forget(self.model)
         if self._file is not None and is_chief(self.model):
             self._file.remove()
 
@@ -363,8 +363,8 @@ class OverfittingDetector(keras.callbacks.Callback):
             self._best.offer(self.model, **noted, copy=self.restore_best_weights)
         elif not self.restore_best_weights:
             self._best.epoch, self._best.cost = noted["epoch"], noted["cost"]
-        elif not self._best.found_in_file(**noted):
-            warn(f"{_OWNER}: the best weights of the earlier process are gone.")
+        elif not self._best.found_in_file(self.model, **noted):
+            warn(f"{_OWNER}: the best weights of the earlier process are gone or damaged.")
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a state to fit."""
