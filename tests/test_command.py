@@ -28,6 +28,7 @@ def test_without_arguments_it_says_what_it_can_do(capsys):
     assert main([]) == 0
     printed = capsys.readouterr()
     assert "usage: python -m keras_regplus" in printed.out
+    assert "python -m keras_regplus diagnose logs" in printed.out
     assert "python -m keras_regplus demo --output my_demo --epochs 20" in printed.out
     assert printed.err == ""
 
@@ -37,10 +38,13 @@ def test_the_version_is_the_packages(capsys):
     assert capsys.readouterr().out == f"keras-regplus {keras_regplus.__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"]])
-def test_help_has_an_example(capsys, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "example"),
+    [(["--help"], "demo"), (["demo", "--help"], "demo"), (["diagnose", "--help"], "diagnose logs")],
+)
+def test_help_has_an_example(capsys, arguments, example):
     assert main(arguments) == 0
-    assert "\n  python -m keras_regplus demo" in capsys.readouterr().out
+    assert f"\n  python -m keras_regplus {example}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,11 @@ def test_help_has_an_example(capsys, arguments):
     [
         (["dem"], "invalid choice: 'dem'"),
         (["--verbose"], "unrecognized arguments: --verbose"),
+        (["diagnose"], "the following arguments are required: PATH"),
+        (["diagnose", ""], "must be a file or a folder, got ''"),
+        (["diagnose", "x", "--mode", "up"], "invalid choice: 'up'"),
+        (["diagnose", "x", "--criterion", "best"], "invalid choice: 'best'"),
+        (["diagnose", "x", "--fail-on", "overfitting,bad"], "must be among undecided, healthy"),
         (["demo", "extra"], "unrecognized arguments: extra"),
         (["demo", "--epochs"], "argument --epochs: expected one argument"),
         (

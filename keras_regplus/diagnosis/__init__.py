@@ -5,9 +5,18 @@ NumPy only: usable on the numbers of any framework.
 
 from __future__ import annotations
 
-from keras_regplus.diagnosis.histories import diagnose
+from keras_regplus.diagnosis.histories import diagnose, diagnose_history, read_history
 from keras_regplus.diagnosis.prechelt import GL, PQ, UP
 from keras_regplus.diagnosis.trend import TrendTracker
 from keras_regplus.diagnosis.verdicts import Diagnosis
 
-__all__ = ["GL", "PQ", "UP", "Diagnosis", "TrendTracker", "diagnose"]
+__all__ = [
+    "GL",
+    "PQ",
+    "UP",
+    "Diagnosis",
+    "TrendTracker",
+    "diagnose",
+    "diagnose_history",
+    "read_history",
+]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from keras_regplus._checks import boolean, complain, finite_number, one_of
-from keras_regplus.callbacks._monitoring import direction_of_name
 from keras_regplus.diagnosis import diagnose
+from keras_regplus.diagnosis._names import direction_of_name
 from keras_regplus.plots._drawing import COLORS, pyplot
 
 __all__ = ["HistoryPlotter", "plot_history"]

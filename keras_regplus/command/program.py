@@ -1,4 +1,4 @@
-"""The command line: `keras-regplus`, also `python -m keras_regplus`."""
+"""What the command line can do, and its exit codes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import keras_regplus
+from keras_regplus.command import diagnose
 
 __all__ = ["main"]
 
@@ -15,6 +16,8 @@ _PROGRAM = "python -m keras_regplus"
 _LARGEST_SEED = 2**32 - 1
 _EXAMPLES = f"""\
 examples:
+  {_PROGRAM} diagnose logs
+  {_PROGRAM} diagnose log.csv --plot curves.png
   {_PROGRAM} demo
   {_PROGRAM} demo --output my_demo --epochs 20
   {_PROGRAM} demo --help
@@ -38,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             process.
 
     Returns:
-        0, or 2 after an error, which has been told in one line on stderr.
+        0; 1 if `diagnose` found what `--fail-on` names; or 2 after an error, which has
+        been told in one line on stderr.
 
     Example:
         >>> from keras_regplus.command import main
@@ -54,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help()
         return 0
-    return _demo(arguments)
+    try:
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        print(f"\n{_PROGRAM} {arguments.command}: interrupted.", file=sys.stderr)
+        return 130
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -65,9 +73,6 @@ def _demo(arguments: argparse.Namespace) -> int:
     except DemoError as error:
         print(f"{_PROGRAM} demo: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\n{_PROGRAM} demo: interrupted.", file=sys.stderr)
-        return 130
     return 0
 
 
@@ -86,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     version = f"keras-regplus {keras_regplus.__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    diagnose.add_parser(commands)
     _add_demo(commands)
     return parser
 
@@ -99,6 +105,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         epilog=_DEMO_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    demo.set_defaults(run=_demo)
     demo.add_argument(
         "--output",
         metavar="DIR",

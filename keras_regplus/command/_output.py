@@ -1,0 +1,197 @@
+"""What `diagnose` found, as a table, as JSON and as a picture."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from keras_regplus.diagnosis import Diagnosis
+from keras_regplus.diagnosis._epochs import History, has_number
+
+__all__ = ["Row", "as_json", "as_table", "draw", "printable", "write"]
+
+_STYLES = {"overfitting": "red", "diverging": "red", "healthy": "green"}
+# Piped lines are for other programs, which want a run to be one line.
+_ENDLESS = 10_000
+# On a narrower terminal the reason stands below, with all the room there is.
+_WIDE = 120
+# Longer names are broken, so that a row fits into 80 columns.
+_WIDEST_NAME = 40
+# More panels could not be read.
+_MOST_PANELS, _PANELS_A_LINE = 30, 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one run; where there is no diagnosis, the reason says why."""
+
+    run: str
+    path: str
+    history: History
+    metric: str | None = None
+    mode: str | None = None
+    diagnosis: Diagnosis | None = None
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        return self.diagnosis.verdict if self.diagnosis else "-"
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that have any value."""
+        return sum(has_number(values) for values in zip(*self.history.values(), strict=True))
+
+
+def as_json(rows: Sequence[Row], unreadable: Mapping[str, str]) -> str:
+    """One document with all that is known."""
+    found = {
+        "runs": [_json_object(row) for row in rows],
+        "unreadable": [{"path": path, "reason": why} for path, why in unreadable.items()],
+    }
+    return json.dumps(found, indent=2)
+
+
+def _json_object(row: Row) -> dict[str, Any]:
+    said = json.loads(row.diagnosis.to_json()) if row.diagnosis else {"verdict": None}
+    known = {"run": row.run, "path": row.path, "metric": row.metric, "mode": row.mode}
+    return {**known, "epochs": row.epochs, **said, "reason": row.reason}
+
+
+def as_table(rows: Sequence[Row]) -> str:
+    """A table for a person, and where it is piped a line for each run."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _ENDLESS
+    with console.capture() as captured:
+        _print_rows(console, rows)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    return "\n".join([*lines, "", *map(_shown, _summary(rows))])
+
+
+def _print_rows(console: Any, rows: Sequence[Row]) -> None:
+    from rich.padding import Padding
+
+    width = min(max(len(_shown(row.run)) for row in rows), _WIDEST_NAME)
+    if console.width >= _WIDE:
+        table = _table(width, "reason")
+        for row in rows:
+            table.add_row(*_cells(row), _shown(row.reason), style=_STYLES.get(row.verdict))
+        console.print(table)
+        return
+    console.print(_table(width))
+    for row in rows:
+        table = _table(width, show_header=False)
+        table.add_row(*_cells(row), style=_STYLES.get(row.verdict))
+        console.print(table, Padding(_shown(row.reason), (0, 0, 0, 4)))
+
+
+def _table(width: int, *more: str, show_header: bool = True) -> Any:
+    """An empty table; the widths of its columns do not depend on what is in it."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=show_header)
+    table.add_column("run", width=width, overflow="fold")
+    for header in ("epochs", "best", "onset"):
+        table.add_column(header, width=6, justify="right", no_wrap=True)
+    table.add_column("verdict", width=max(map(len, Diagnosis.DOTS)), no_wrap=True)
+    for header in more:
+        table.add_column(header, overflow="fold")
+    return table
+
+
+def _cells(row: Row) -> list[str]:
+    said = row.diagnosis or Diagnosis("undecided")
+    epochs = ["-" if epoch is None else str(epoch) for epoch in (said.best_epoch, said.onset_epoch)]
+    return [_shown(row.run), str(row.epochs), *epochs, row.verdict]
+
+
+def _summary(rows: Sequence[Row]) -> list[str]:
+    verdicts = Counter(row.verdict if row.diagnosis else "not diagnosed" for row in rows)
+    metrics = Counter(str(row.metric).lower() for row in rows if row.diagnosis)
+    lines = [f"{_count(len(rows), 'run')}: {_counts(verdicts)}."]
+    if metrics:
+        by = _counts(metrics) if len(metrics) > 1 else next(iter(metrics))
+        lines.append(f"Judged by {by}. Epochs count from 0.")
+    return lines
+
+
+def _counts(counter: Counter[Any]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counter.most_common())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def printable(text: str, stream: TextIO) -> str:
+    """The text with escapes for what the stream cannot show; names of files may hold anything."""
+    escaped = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+    encoding = stream.encoding or "utf-8"
+    return escaped.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _shown(text: str) -> str:
+    return printable(text, sys.stdout)
+
+
+def write(text: str) -> None:
+    """Print it; a reader such as `head` that has seen enough is no error."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, flush=True)
+        return
+    # What is left in the buffer would fail once more when the interpreter ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def draw(rows: Iterable[Row], path: str) -> int:
+    """Draw the curves of each run, and return how many runs had no more room."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        message = 'matplotlib is missing. Run `pip install "keras-regplus[plot]"`.'
+        raise ImportError(message) from error
+    drawable = [row for row in rows if row.diagnosis]
+    shown = drawable[:_MOST_PANELS]
+    if not shown:
+        return 0
+    columns = min(len(shown), _PANELS_A_LINE)
+    lines = math.ceil(len(shown) / columns)
+    figure = Figure(figsize=(4.5 * columns, 3 * lines), layout="constrained")
+    for place, row in enumerate(shown, start=1):
+        _draw_run(figure.add_subplot(lines, columns, place), row)
+    figure.savefig(path, dpi=150)
+    return len(drawable) - len(shown)
+
+
+def _draw_run(ax: Any, row: Row) -> None:
+    from keras_regplus.plots._drawing import COLORS
+
+    said = row.diagnosis or Diagnosis("undecided")
+    ax.plot(*_known(row.history[str(row.metric)]), color=COLORS[0], label="training")
+    val = _known(row.history[f"val_{row.metric}"])
+    ax.plot(*val, "--", color=COLORS[0], label="validation")
+    if said.best_epoch is not None:
+        ax.plot(said.best_epoch, said.best_value, "o", color=COLORS[0], label="best")
+    if said.onset_epoch is not None:
+        ax.axvline(said.onset_epoch, color=COLORS[1], linestyle=":", label="onset")
+    # Names may hold a $, with which matplotlib begins a formula.
+    ax.set_title(f"{row.run}: {row.verdict}", fontsize="medium", parse_math=False)
+    ax.set(xlabel="Epochs", ylabel=row.metric)
+    ax.legend(fontsize="small")
+
+
+def _known(values: Sequence[float | None]) -> tuple[list[int], list[float]]:
+    known = {epoch: value for epoch, value in enumerate(values) if value is not None}
+    return list(known), list(known.values())
