@@ -6,13 +6,21 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 
 import numpy as np
 import pytest
 
-from keras_regplus.histograms import EventWriter, Histogram, event_writer, histogram
+from keras_regplus.histograms import (
+    EventWriter,
+    Histogram,
+    _event_file,
+    _records,
+    event_writer,
+    histogram,
+)
 
 
 def crc_bit_by_bit(data: bytes) -> int:
@@ -35,13 +43,15 @@ def crc_bit_by_bit(data: bytes) -> int:
     ],
 )
 def test_crc_matches_the_published_vectors(data, crc):
-    assert event_writer.crc32c(data) == crc
+    assert _records.crc32c(data) == crc
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 1023, 1024, 1025, 1026, 1027, 1028, 2049, 5000])
+@pytest.mark.parametrize(
+    "size", [1, 2, 3, 4, 5, 1023, 1024, 1025, 1026, 1027, 1028, 2049, 5000, 300_001]
+)
 def test_crc_is_that_of_the_bitwise_definition(size):
     data = np.random.default_rng(size).bytes(size)
-    assert event_writer.crc32c(data) == crc_bit_by_bit(data)
+    assert _records.crc32c(data) == crc_bit_by_bit(data)
 
 
 ONE = Histogram(np.array([0.0, 1.0, 2.0]), np.array([3, 4]), 0)
@@ -81,6 +91,33 @@ def test_tensorboard_reads_what_was_written(tmp_path):
     }
 
 
+def test_scalars_and_descriptions_are_shown_beside_histograms(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    writer = EventWriter(str(tmp_path))
+    writer.add(2, [("w", ONE), ("norm", 0.1)], {"w": "A sample of 7 of 9 values."})
+    writer.close()
+    accumulator = EventAccumulator(str(tmp_path)).Reload()
+    assert read(tmp_path)["norm"] == {2: 0.1}
+    assert list(accumulator.PluginTagToContent("scalars")) == ["norm"]
+    descriptions = [accumulator.SummaryMetadata(tag).summary_description for tag in ("w", "norm")]
+    assert descriptions == ["A sample of 7 of 9 values.", ""]
+
+
+def test_a_remote_folder_is_written_through_the_file_layer_of_tensorboard():
+    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
+    store = fsspec.filesystem("memory")
+    writer = write("memory://logs/run", range(3))
+    writer.close()
+    assert writer.error is None
+    names = [entry["name"] for entry in store.ls("/logs/run")]
+    assert len(names) == 1
+    with tempfile.TemporaryDirectory() as folder:
+        store.get(names[0], os.path.join(folder, os.path.basename(names[0])))
+        assert list(read(folder)["w"]) == [0, 1, 2]
+    assert "gopher" in _event_file.remote_problem("gopher://logs")
+
+
 def test_the_histogram_dashboard_finds_its_tags(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -97,11 +134,11 @@ def test_checksums_are_those_that_tensorboard_writes(tmp_path):
 
     sink, data = Sink(), bytes(range(256)) * 5
     RecordWriter(sink).write(data)
-    assert event_writer._record(data) == bytes(sink)
+    assert _records._framed(data) == bytes(sink)
 
 
 def test_names_of_files_are_in_the_order_of_their_making(tmp_path, monkeypatch):
-    monkeypatch.setattr(event_writer.time, "time", lambda: 1.7e9)
+    monkeypatch.setattr(_event_file.time, "time", lambda: 1.7e9)
     names = []
     for _ in range(12):
         write(tmp_path).close()
@@ -202,10 +239,10 @@ class FailingStream:
 
 def let_writes_fail(monkeypatch, outcomes):
     """Each write takes the next outcome: None writes, "error" and "short" tear the record."""
-    outcomes, open_stream = iter(outcomes), event_writer._open_stream
+    outcomes, open_stream = iter(outcomes), _event_file._opened
     monkeypatch.setattr(
-        event_writer,
-        "_open_stream",
+        _event_file,
+        "_opened",
         lambda path: FailingStream(open_stream(path), lambda: next(outcomes, None)),
     )
 
@@ -222,6 +259,14 @@ def test_one_failed_write_loses_nothing(tmp_path, monkeypatch, failure, before):
 
 def test_a_disk_that_stays_full_leaves_no_heap_of_files(tmp_path, monkeypatch):
     let_writes_fail(monkeypatch, [None, None] + ["error"] * 1000)
+    writer = write(tmp_path, range(20))
+    writer.close()
+    assert len(os.listdir(tmp_path)) == 1
+    assert list(read(tmp_path)["w"]) == [0]
+
+
+def test_files_that_can_hold_no_record_leave_no_heap(tmp_path, monkeypatch):
+    let_writes_fail(monkeypatch, [None, None, "error"] + [None, "error"] * 1000)
     writer = write(tmp_path, range(20))
     writer.close()
     assert len(os.listdir(tmp_path)) == 1
@@ -268,7 +313,8 @@ def test_a_step_that_cannot_be_computed_does_not_end_the_others(tmp_path):
     writer.add(1, [("w", ONE)])
     writer.close()
     assert str(writer.error) == "broken"
-    assert list(read(tmp_path)["w"]) == [0, 1]
+    assert list(read(tmp_path)["w"]) == [1]
+    assert len(os.listdir(tmp_path)) == 1
 
 
 # The package itself imports Keras and with it a backend: this loads the room without it.

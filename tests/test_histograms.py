@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import warnings
+from unittest import mock
 
 import ml_dtypes
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from keras_regplus.histograms import Histogram, buckets, histogram
+from keras_regplus.histograms import Histogram, _mapping, buckets, histogram
 
 NUMPY_DTYPES = ["bool", "int8", "uint8", "int32", "uint64", "float16", "float32", "float64"]
 ML_DTYPES = ["bfloat16", "float8_e4m3fn", "float8_e5m2", "int4"]
@@ -24,10 +25,15 @@ def expected(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.histogram(flat[np.isfinite(flat)], bins=edges)[0]
 
 
-def check(values: np.ndarray, count: int) -> Histogram:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        result = histogram(values, count)
+def check(values: np.ndarray, count: int) -> None:
+    """Both ways of counting: as few values are counted, and as many are."""
+    for few in (buckets._FEW, 0):
+        with warnings.catch_warnings(), mock.patch.object(buckets, "_FEW", few):
+            warnings.simplefilter("error")
+            check_result(values, count, histogram(values, count))
+
+
+def check_result(values: np.ndarray, count: int, result: Histogram) -> None:
     exact = np.asarray(values).astype(np.float64)
     finite = exact[np.isfinite(exact)]
     assert result.edges.dtype == np.float64 and result.counts.dtype == np.int64
@@ -38,7 +44,6 @@ def check(values: np.ndarray, count: int) -> Histogram:
     assert result.not_finite == exact.size - finite.size
     if finite.size:
         assert (result.edges[0], result.edges[-1]) == (finite.min(), finite.max())
-    return result
 
 
 @pytest.mark.parametrize("dtype", NUMPY_DTYPES)
@@ -124,16 +129,35 @@ def test_values_that_are_not_finite_are_left_out_and_counted():
     assert (edges.tolist(), counts.tolist(), not_finite) == ([0, 1, 2], [1, 2], 4)
 
 
-@pytest.mark.parametrize("size", [6, 7, 8, 50])
-def test_the_seams_between_blocks_do_not_matter(monkeypatch, size):
-    values = np.random.default_rng(1).normal(size=size)
+@pytest.mark.parametrize("number", ["float32", "float64"])
+@pytest.mark.parametrize("few", [0, 1000])
+@pytest.mark.parametrize("size", [5, 6, 7, 13, 50])
+def test_the_seams_between_blocks_do_not_matter(monkeypatch, size, few, number):
+    values = np.random.default_rng(1).normal(size=size).astype(number)
+    monkeypatch.setattr(buckets, "_FEW", few)
+    for module in (buckets, _mapping):
+        monkeypatch.setattr(module, "BLOCK", 6)
+    check_result(values, 30, histogram(values))
     values[::5] = np.nan
-    whole = histogram(values)
-    monkeypatch.setattr(buckets, "_BLOCK", 7)
-    pieces = histogram(values)
-    assert pieces.counts.tolist() == whole.counts.tolist()
-    assert pieces.edges.tolist() == whole.edges.tolist()
-    assert pieces.not_finite == whole.not_finite
+    check_result(values, 30, histogram(values))
+
+
+def test_many_arrays_are_counted_together():
+    rng = np.random.default_rng(3)
+    arrays = [rng.normal(size=size).astype("float32") * size for size in (0, 1, 2, 40_000, 40_001)]
+    arrays += [np.arange(70_000) % 251, np.full(9, np.nan), rng.normal(size=80_000)]
+    for values, result in zip(arrays, buckets.histograms_of(arrays, 30), strict=True):
+        check_result(values, 30, result)
+
+
+@pytest.mark.parametrize("count", [1, 2, 30, 255, 256, 1000])
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1.0, 1e30, 3e37])
+def test_large_arrays_are_counted_exactly(count, scale):
+    values = np.random.default_rng(4).normal(size=66_001).clip(-10, 10) * scale
+    result = histogram(values.astype("float32"), count)
+    check_result(values.astype("float32"), count, result)
+    even = np.linspace(*result.edges[[0, -1]], count + 1)
+    np.testing.assert_allclose(result.edges, even, atol=20 * scale * 2**-23)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", ml_dtypes.bfloat16])

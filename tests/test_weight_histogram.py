@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from keras_regplus import RegPlusWarning
-from keras_regplus.callbacks import weight_histogram
+from keras_regplus.callbacks import _weight_records, weight_histogram
+from keras_regplus.callbacks._weight_names import named
 from keras_regplus.callbacks.weight_histogram import WeightHistogram
-from keras_regplus.histograms import event_writer
+from keras_regplus.histograms import _event_file, event_writer
 
 X = np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3)
 Y = X.sum(axis=1, keepdims=True)
@@ -110,17 +111,17 @@ def test_each_record_counts_the_weights_of_its_moment(tmp_path):
 
 
 def test_a_record_does_not_see_what_training_does_after_it(tmp_path, monkeypatch):
-    may_count, count_now = threading.Event(), weight_histogram.histogram
+    may_count, count_now = threading.Event(), _weight_records.histograms_of
 
-    def late(values, buckets):
+    def late(arrays, buckets):
         assert may_count.wait(20)
-        return count_now(values, buckets)
+        return count_now(arrays, buckets)
 
     class Release(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             may_count.set()
 
-    monkeypatch.setattr(weight_histogram, "histogram", late)
+    monkeypatch.setattr(_weight_records, "histograms_of", late)
     model = shared_model()
     before = numpy_of(model.weights[0]).min()
     fit(model, Release(), WeightHistogram(tmp_path))
@@ -239,9 +240,8 @@ def test_weights_of_one_path_have_tags_of_their_own(tmp_path):
 
 def test_a_tag_is_never_given_twice():
     weights = [types.SimpleNamespace(path=path) for path in ("a", "a_2", "a", "b:0", "b_0", "a")]
-    tags = [tag for tag, _ in weight_histogram._tagged(weights)]
-    names = ("a", "a_2", "a_3", "b_0", "b_0_2", "a_4")
-    assert tags == [f"{name}/histogram" for name in names]
+    names = [name for name, _ in named(weights)]
+    assert names == ["a", "a_2", "a_3", "b_0", "b_0_2", "a_4"]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,9 @@ def test_weights_of_any_kind_are_counted(tmp_path):
     model = keras.Sequential([keras.Input((3,)), Odd(name="odd"), keras.layers.Dense(1)], name="m")
     model.compile("sgd", "mse")
     fit(model, WeightHistogram(tmp_path, include="odd/", buckets=2))
-    rows = {tag.split("/")[-2]: records[1].tolist() for tag, records in read(tmp_path).items()}
+    found = {tag.split("/", 2)[2]: records[1].tolist() for tag, records in read(tmp_path).items()}
+    assert (found.pop("spoilt/not_finite"), found.pop("lost/not_finite")) == (3, 1)
+    rows = {tag.removesuffix("/histogram"): rows for tag, rows in found.items()}
     for dtype in Odd.dtypes:
         assert rows.pop(dtype) == [[0.0, 0.5, 1.0], [0.5, 1.0, 2.0]]
     assert rows.pop("spoilt") == [[0.0, 1.0, 1.0], [1.0, 2.0, 1.0]]
@@ -307,14 +309,14 @@ def test_weights_of_any_kind_are_counted(tmp_path):
 
 
 def test_a_weight_that_cannot_be_read_costs_one_warning_and_nothing_else(tmp_path, monkeypatch):
-    read_weight = keras.ops.convert_to_numpy
+    view = _weight_records.host_view
 
-    def refuse_vectors(value):
-        if len(value.shape) == 1:
+    def refuse_vectors(tensor):
+        if len(tensor.shape) == 1:
             raise RuntimeError("not on this host")
-        return read_weight(value)
+        return view(tensor)
 
-    monkeypatch.setattr(keras.ops, "convert_to_numpy", refuse_vectors)
+    monkeypatch.setattr(_weight_records, "host_view", refuse_vectors)
     with pytest.warns(RegPlusWarning, match="`net/hidden/bias` cannot be read") as caught:
         fit(shared_model(), WeightHistogram(tmp_path, exclude="norm"), epochs=2)
     assert len(ours(caught)) == 1
@@ -323,19 +325,21 @@ def test_a_weight_that_cannot_be_read_costs_one_warning_and_nothing_else(tmp_pat
 
 
 def test_weights_beyond_the_budget_are_counted_at_once(tmp_path, monkeypatch):
-    counted_by, count_now = {}, weight_histogram.histogram
+    counted_by, count_now = {}, _weight_records.histograms_of
 
-    def count(values, buckets):
-        counted_by[values.shape] = threading.current_thread() is threading.main_thread()
-        return count_now(values, buckets)
+    def count(arrays, buckets):
+        arrays = list(arrays)
+        for values in arrays:
+            counted_by[values.size] = threading.current_thread() is threading.main_thread()
+        return count_now(arrays, buckets)
 
-    monkeypatch.setattr(weight_histogram, "histogram", count)
-    # Room for the bias (16 bytes) of the hidden layer beside its kernel (48 bytes), and no more.
-    monkeypatch.setattr(weight_histogram, "_SNAPSHOT_BYTES", 64)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+    monkeypatch.setattr(_weight_records, "histograms_of", count)
+    # Room for the hidden layer, with what aligns it, and no more.
+    monkeypatch.setattr(_weight_records, "_BUDGET", 128)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5), keras.layers.Dense(2)])
     model.compile("sgd", "mse")
     fit(model, WeightHistogram(tmp_path))
-    assert counted_by == {(3, 4): False, (4,): False, (4, 1): True, (1,): True}
+    assert counted_by == {15: False, 5: False, 10: True, 2: True}
     assert all(list(records) == [0, 1] for records in read(tmp_path).values())
 
 
@@ -372,7 +376,7 @@ def test_a_folder_deleted_while_training_costs_one_warning(tmp_path):
     class Deleter(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
-                assert callback._writer.wait()
+                assert callback._writer("weights").wait()
                 shutil.rmtree(tmp_path / "logs")
 
     callback = WeightHistogram(tmp_path / "logs")
@@ -384,15 +388,15 @@ def test_a_folder_deleted_while_training_costs_one_warning(tmp_path):
 
 
 def test_a_full_disk_costs_one_warning_and_no_record(tmp_path, monkeypatch):
-    write_all, left = event_writer._write_all, iter([True] * 5 + [False])
+    append, left = _event_file._LocalFile.append, iter([True] * 3 + [False])
 
-    def write_once_torn(stream, record):
+    def append_once_torn(self, record):
         if next(left, True):
-            return write_all(stream, record)
-        stream.write(record[:20])
+            return append(self, record)
+        append(self, record[:20])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(event_writer, "_write_all", write_once_torn)
+    monkeypatch.setattr(_event_file._LocalFile, "append", append_once_torn)
     warned_fit(WeightHistogram(tmp_path, include="hidden"), "No space left on device")
     assert steps(tmp_path) == [0, 1, 2, 3]
 
@@ -402,7 +406,7 @@ def test_a_writer_that_hangs_costs_one_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(
         event_writer.EventWriter,
         "add",
-        lambda self, step, _: add(self, step, (never.wait(60) for _ in range(1))),
+        lambda self, step, *_: add(self, step, (never.wait(60) for _ in range(1))),
     )
     monkeypatch.setattr(event_writer, "_PATIENCE_SECONDS", 0.01)
     warned_fit(WeightHistogram(tmp_path), "still being written")
@@ -446,9 +450,20 @@ def test_only_the_chief_process_writes(tmp_path, monkeypatch):
     assert not (tmp_path / "logs").exists()
 
 
-def test_no_batch_hook_turns_off_asynchronous_dispatch():
-    own = vars(WeightHistogram)
-    assert not [name for name in own if "batch" in name]
+def batch_hooks(callback) -> set[str]:
+    plain = keras.callbacks.Callback()
+    hooks = [name for name in dir(plain) if name.startswith("on_") and "batch" in name]
+    return {
+        name
+        for name in hooks
+        if getattr(getattr(callback, name), "__func__", None)
+        is not getattr(getattr(plain, name), "__func__", None)
+    }
+
+
+def test_only_records_of_steps_take_a_batch_hook_and_turn_off_asynchronous_dispatch():
+    assert batch_hooks(WeightHistogram()) == set()
+    assert batch_hooks(WeightHistogram(every_steps=2)) == {"on_train_batch_end"}
 
 
 NO_TENSORFLOW = """
@@ -482,7 +497,7 @@ def test_a_training_with_histograms_leaves_tensorflow_alone(tmp_path):
         ({"log_dir": None}, TypeError, "log_dir"),
         ({"log_dir": b"logs"}, TypeError, "log_dir"),
         ({"log_dir": ""}, ValueError, "log_dir"),
-        ({"log_dir": "gs://bucket/logs"}, ValueError, "log_dir"),
+        ({"log_dir": "gopher://logs"}, ValueError, "log_dir"),
         ({"histogram_freq": 0}, ValueError, "histogram_freq"),
         ({"histogram_freq": 1.5}, ValueError, "histogram_freq"),
         ({"histogram_freq": "1"}, TypeError, "histogram_freq"),
@@ -495,6 +510,14 @@ def test_a_training_with_histograms_leaves_tensorflow_alone(tmp_path):
         ({"exclude": 1.0}, TypeError, "exclude"),
         ({"buckets": 0}, ValueError, "buckets"),
         ({"buckets": True}, TypeError, "buckets"),
+        ({"every_steps": 0}, ValueError, "every_steps"),
+        ({"every_steps": 5, "step": "epoch"}, ValueError, "step"),
+        ({"step": "batch"}, ValueError, "step"),
+        ({"scalars": "mean"}, TypeError, "scalars"),
+        ({"scalars": ["median"]}, ValueError, "scalars"),
+        ({"metrics": "loss"}, TypeError, "metrics"),
+        ({"sample_size": 0}, ValueError, "sample_size"),
+        ({"model_name": "net"}, TypeError, "model_name"),
     ],
 )
 def test_bad_arguments_are_refused_at_construction(arguments, error, name):

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
+import posixpath
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_regplus._checks import complain, count
+from keras_regplus._checks import boolean, complain, count, one_of
 from keras_regplus._warnings import warn
 from keras_regplus.callbacks._chief import is_chief
-from keras_regplus.histograms import EventWriter, Histogram, histogram
+from keras_regplus.callbacks._logs_as_scalars import scalars_of_epoch, scalars_of_schedules
+from keras_regplus.callbacks._weight_names import checked_filter, chosen, named
+from keras_regplus.callbacks._weight_records import Recorder
+from keras_regplus.histograms import EventWriter
+from keras_regplus.histograms._event_file import is_remote, remote_problem
+from keras_regplus.histograms._statistics import STATISTICS
 
 __all__ = ["WeightHistogram"]
 
-Filter = tuple[re.Pattern[str], ...] | Callable[[str], bool]
-
-# What is copied for the writing thread at most; weights beyond it are counted at once.
-_SNAPSHOT_BYTES = 256 * 2**20
+_OWNER = "WeightHistogram"
 
 
 class WeightHistogram(keras.callbacks.Callback):
@@ -30,9 +31,10 @@ class WeightHistogram(keras.callbacks.Callback):
 
     Use it to see each weight move, on any backend, without TensorFlow: weights
     of nested models and those that a subclassed model owns included. The
-    training thread copies the weights; counting and writing is done by another
-    thread. The counts are exact, and values that are NaN or infinite are left
-    out of them.
+    training thread copies the weights, up to 256 MiB, and counts those beyond in
+    place; counting and writing is done by another thread. The counts are exact.
+    Values that are NaN or infinite are left out of them, and counted in a scalar
+    `<path>/not_finite` from their first appearance on.
 
     The step of a record is the number of epochs finished: the initial weights
     are at 0, those after the first epoch at 1 (`keras.callbacks.TensorBoard`
@@ -44,27 +46,57 @@ class WeightHistogram(keras.callbacks.Callback):
     The tag of a weight is `<path>/histogram`, as Keras writes it, and the files
     go to `<log_dir>/weights`, where they are not in the way of Keras's. Names
     that Keras numbers by itself (`sequential_1`) differ from run to run: name
-    the model and its layers to compare runs.
+    the model and its layers to compare runs, or leave out the model's
+    (`model_name=False`). A record takes about 800 bytes for each histogram of
+    30 buckets, and TensorBoard draws about 50 records of those that there are.
 
     A folder that cannot be written costs one warning, never the training. Of
     several training processes only the chief writes. A `log_dir` belongs to one
     `WeightHistogram` at a time.
 
     Args:
-        log_dir: Local folder of the logs, made if it is missing. Defaults to
-            `"logs"`.
+        log_dir: Folder of the logs, made if it is missing: local, or a URL that the
+            file layer of the tensorboard package reaches (`s3://` with boto3 or
+            s3fs, `gs://` with gcsfs). Most stores cannot append to a file, so there
+            each record writes all of it again. Defaults to `"logs"`.
         histogram_freq: Epochs from record to record, at least 1. Defaults to 1.
+        every_steps: Optimizer updates from record to record, at least 1, in place of
+            epochs. This takes a batch hook, for which Keras turns off its
+            asynchronous dispatch: each step then waits for its logs. Defaults to
+            None.
+        step: What the records are numbered by: `"epoch"`, epochs finished, or
+            `"iteration"`, `optimizer.iterations`. Defaults to None: `"iteration"`
+            with `every_steps`, else `"epoch"`.
         include: Which weights to record: a regular expression that is searched
             for in the path of the weight, a list of them, any of which will do,
             or a function of the path. Defaults to None: all.
         exclude: Which of these to leave out, in the same form. Defaults to
             None: none.
         buckets: Number of buckets, at least 1. Defaults to 30.
+        scalars: What else to write of each weight, as scalars `<path>/<name>`: a list
+            of `"mean"`, `"std"`, `"norm"`, `"zeros"` and `"near_zeros"` (the share of
+            values that are 0, or below a hundredth of the root mean square), and
+            `"update_ratio"` (the norm of the change since the last record over the
+            norm before, for which the last copy is kept, too), or True for all of
+            them. It also writes the strengths, rates and penalties that
+            `RegularizationScheduler` has put into the logs. A weight of a million
+            values or more on an accelerator is counted there, and has no scalars
+            but `not_finite`; one beyond the 256 MiB has no `update_ratio`. Defaults
+            to False.
+        metrics: Whether to write the metrics of each epoch as well, with Keras's tags
+            (`epoch_loss`) under `<log_dir>/train` and `<log_dir>/validation`.
+            Leave it off beside `keras.callbacks.TensorBoard` in the same folder.
+            Defaults to False.
+        sample_size: Of weights with more values than this so many are taken, at
+            least 1, always at the same places; the description of the tag says so.
+            Defaults to None: all values.
+        model_name: Whether paths begin with the name of the model, as Keras's do.
+            Defaults to True.
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: A count is below 1, `log_dir` is empty or a URL, or a regular
-            expression is invalid.
+        ValueError: A count is below 1, `log_dir` is empty or out of reach, a regular
+            expression is invalid, or `every_steps` is to be numbered by epochs.
 
     Example:
         >>> import os, tempfile
@@ -90,34 +122,52 @@ class WeightHistogram(keras.callbacks.Callback):
         log_dir: str | os.PathLike[str] = "logs",
         histogram_freq: int = 1,
         *,
+        every_steps: int | None = None,
+        step: str | None = None,
         include: str | Iterable[str] | Callable[[str], bool] | None = None,
         exclude: str | Iterable[str] | Callable[[str], bool] | None = None,
         buckets: int = 30,
+        scalars: bool | Iterable[str] = False,
+        metrics: bool = False,
+        sample_size: int | None = None,
+        model_name: bool = True,
     ):
         super().__init__()
         self.log_dir = _checked_folder(log_dir)
-        self.histogram_freq = count(
-            "WeightHistogram",
-            "histogram_freq",
-            histogram_freq,
-            advice="Use 1 for a record after each epoch.",
-        )
-        self.include = include
-        self.exclude = exclude
-        self.buckets = count(
-            "WeightHistogram", "buckets", buckets, advice="Use 30, as TensorBoard does."
-        )
-        self._included = _checked_filter("include", include)
-        self._excluded = _checked_filter("exclude", exclude)
-        self._writer: EventWriter | None = None
+        advice = "Use 1 for a record after each epoch."
+        self.histogram_freq = count(_OWNER, "histogram_freq", histogram_freq, advice=advice)
+        advice = "Use None for a record after each epoch."
+        self.every_steps = _optional_count("every_steps", every_steps, advice)
+        self.step = _checked_step(step, self.every_steps)
+        self.include, self.exclude = include, exclude
+        self._included = checked_filter("include", include)
+        self._excluded = checked_filter("exclude", exclude)
+        self.buckets = count(_OWNER, "buckets", buckets, advice="Use 30, as TensorBoard does.")
+        self.scalars = _checked_scalars(scalars)
+        self.metrics = boolean(_OWNER, "metrics", metrics, advice="Use True to write them.")
+        advice = "Use None to count all values."
+        self.sample_size = _optional_count("sample_size", sample_size, advice)
+        advice = "Use False to leave it out of the tags."
+        self.model_name = boolean(_OWNER, "model_name", model_name, advice=advice)
+        if self.every_steps is not None:
+            # An attribute, since Keras asks each callback whether it has a batch hook.
+            self.on_train_batch_end = self._on_batch_end
         self._last_model: weakref.ref[Any] | None = None
+        self._epochs_finished = 0
+        self._recorded_step = -1
+        self._begin()
+
+    def _begin(self) -> None:
+        self._writers: dict[str, EventWriter] = {}
+        self._recorder: Recorder | None = None
+        self._is_first_epoch = True
         self._writes = False
         self._problem: str | None = None
         self._has_warned = False
-        self._is_first_epoch = True
-        self._epochs_finished = 0
         self._steps_before = 0
-        self._recorded_step = -1
+        self._updates = 0
+        self._batches = 0
+        self._last_batch = -1
 
     def set_model(self, model: Any) -> None:
         if self._last_model is not None and self._last_model() is not model:
@@ -127,156 +177,180 @@ class WeightHistogram(keras.callbacks.Callback):
         super().set_model(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        # A `fit` that raised has not closed its file.
+        # A `fit` that raised has not closed its files.
         self._close()
-        self._is_first_epoch = True
-        self._problem = None
-        self._has_warned = False
+        self._begin()
         self._writes = is_chief(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._last_batch = -1
         if self._is_first_epoch:
             self._is_first_epoch = False
             self._steps_before = 0 if epoch else self._epochs_finished
-            self._record(self._steps_before + epoch)
+            self._epochs_finished = self._steps_before + epoch
+            self._try(self._begin_records)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._epochs_finished = self._steps_before + epoch + 1
-        if self._epochs_finished % self.histogram_freq == 0:
-            self._record(self._epochs_finished)
+        logs = logs if isinstance(logs, dict) else {}
+        if self.every_steps is None and self._epochs_finished % self.histogram_freq == 0:
+            self._try(self._record, logs)
+        if self.metrics:
+            self._try(self._write_metrics, logs)
 
     def on_train_end(self, logs: Any = None) -> None:
         self._close()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A thread, its file and the model in training belong to this very object.
-        return {**self.__dict__, "_writer": None, "_last_model": None}
+        # Threads, their files and the model in training belong to this very object.
+        return {**self.__dict__, "_writers": {}, "_last_model": None, "_recorder": None}
 
-    def _record(self, step: int) -> None:
-        if not self._writes or step == self._recorded_step:
+    def _on_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._batches += batch - self._last_batch
+        self._last_batch = batch
+        # How many updates there were is known on the device; it is asked only where as many
+        # batches say that a record may be due.
+        if self._updates + self._batches >= self._due():
+            self._try(self._record_if_due)
+
+    def _record_if_due(self) -> None:
+        due = self._due()
+        self._updates, self._batches = self._iterations(), 0
+        if self._updates >= due:
+            self._record({})
+
+    def _due(self) -> int:
+        """The number of updates of the next record."""
+        every = self.every_steps or 1
+        return self._updates - self._updates % every + every
+
+    def _begin_records(self) -> None:
+        if self.every_steps is not None:
+            self._updates = self._iterations()
+        self._record({})
+
+    def _record(self, logs: dict[str, Any]) -> None:
+        step = self._step_number()
+        if step == self._recorded_step:
             return
         self._recorded_step = step
+        extra = scalars_of_schedules(logs) if self.scalars else {}
+        writer = self._writer("weights")
+        # One record at a time: where counting is slower than training, copies would pile up.
+        if not writer.wait():
+            raise TimeoutError("the one before it is still being written")
+        weights = self._selected_weights()
+        if self._recorder is None:
+            self._recorder = Recorder(self.buckets, self.scalars, self.sample_size)
+        values = itertools.chain(self._recorder.take(weights), extra.items())
+        for problem in self._recorder.problems:
+            self._note(problem)
+        writer.add(step, values, self._recorder.descriptions)
+
+    def _write_metrics(self, logs: dict[str, Any]) -> None:
+        rate = getattr(self.model.optimizer, "learning_rate", None)
+        for run, scalars in scalars_of_epoch(logs, rate).items():
+            self._writer(run).add(self._step_number(), scalars.items())
+
+    def _try(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Do it where this process writes; whatever goes wrong is no reason to end a training."""
+        if not self._writes:
+            return
         try:
-            self._hand_over(step)
+            work(*arguments)
         except Exception as error:
-            # Whatever went wrong, it is no reason to end a training.
             self._note(f"a record is missing ({_text(error)})")
         self._report()
 
-    def _hand_over(self, step: int) -> None:
-        if self._writer is None:
-            self._writer = EventWriter(self._folder())
-        # One record at a time: where counting is slower than training, copies would pile up.
-        if not self._writer.wait():
-            raise TimeoutError("the one before it is still being written")
-        self._writer.add(step, _counted(list(self._snapshot()), self.buckets))
-
-    def _snapshot(self) -> Iterator[tuple[str, np.ndarray | Histogram]]:
-        """Each tag with a copy of its weight, or with its histogram where copies are too large."""
-        room = _SNAPSHOT_BYTES
-        for tag, weight in self._selected_weights():
-            values = self._copy(weight)
-            if values is not None and values.nbytes <= room:
-                room -= values.nbytes
-                yield tag, values
-            elif values is not None:
-                yield tag, histogram(values, self.buckets)
-
     def _selected_weights(self) -> list[tuple[str, Any]]:
-        tagged = _tagged(self.model.weights)
-        selected = [(tag, weight) for tag, weight in tagged if self._is_selected(weight.path)]
+        weights = self.model.weights
+        selected = [w for w in weights if chosen(w.path, self._included, self._excluded)]
         # A model that is not built has only some of its weights, if any.
-        if tagged and not selected and self.model.built:
+        if weights and not selected and self.model.built:
             self._note("`include` and `exclude` leave no weight of the model")
-        return selected
+        # Numbered among all weights: a filter changes no name.
+        prefix = "" if self.model_name else f"{self.model.name}/"
+        names = {id(weight): name for name, weight in named(weights, prefix)}
+        return [(names[id(weight)], weight) for weight in selected]
 
-    def _is_selected(self, path: str) -> bool:
-        included = self._included is None or _matches(self._included, path)
-        return included and not (self._excluded is not None and _matches(self._excluded, path))
+    def _step_number(self) -> int:
+        return self._iterations() if self.step == "iteration" else self._epochs_finished
 
-    def _copy(self, weight: Any) -> np.ndarray | None:
-        try:
-            values = keras.ops.convert_to_numpy(weight.value)
-            if not np.can_cast(values.dtype, np.float64, "same_kind"):
-                raise TypeError(f"{values.dtype} values are no real numbers")
-        except Exception as error:
-            self._note(f"`{weight.path}` cannot be read ({_text(error)})")
-            return None
-        # A view of the weight would go on changing while it is counted.
-        return np.require(values, requirements=["OWNDATA"])
+    def _iterations(self) -> int:
+        return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+
+    def _writer(self, run: str) -> EventWriter:
+        if run not in self._writers:
+            self._writers[run] = EventWriter(self._folder(run))
+        return self._writers[run]
+
+    def _folder(self, run: str) -> str:
+        join = posixpath.join if is_remote(self.log_dir) else os.path.join
+        return join(self.log_dir, run)
 
     def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._report()
-            self._writer = None
-
-    def _folder(self) -> str:
-        return os.path.join(self.log_dir, "weights")
+        for writer in self._writers.values():
+            writer.close()
+        self._report()
+        self._writers.clear()
+        # Its buffers are as large as the weights.
+        self._recorder = None
 
     def _note(self, problem: str) -> None:
         self._problem = self._problem or problem
 
     def _report(self) -> None:
         """Warn of the first problem of this training, once and outside of any `except`."""
-        if self._writer is not None and self._writer.error is not None:
-            self._note(f"could not write to {self._folder()!r} ({_text(self._writer.error)})")
+        for run, writer in self._writers.items():
+            if writer.error is not None:
+                self._note(f"could not write to {self._folder(run)!r} ({_text(writer.error)})")
         if self._problem and not self._has_warned:
             self._has_warned = True
             rest = "Histograms may be missing; the training goes on."
-            warn(f"WeightHistogram: {self._problem}. {rest}")
-
-
-def _counted(
-    snapshot: list[tuple[str, np.ndarray | Histogram]], buckets: int
-) -> Iterator[tuple[str, Histogram]]:
-    """The snapshot with all weights counted, lazily: the thread that iterates does the work."""
-    for tag, values in snapshot:
-        yield tag, values if isinstance(values, Histogram) else histogram(values, buckets)
-
-
-def _tagged(weights: Iterable[Any]) -> list[tuple[str, Any]]:
-    """Each weight with a tag that no other has; equal paths are numbered in their order."""
-    tagged: dict[str, Any] = {}
-    for weight in weights:
-        name = weight.path.replace(":", "_")
-        numbered = (f"{name}_{number}" for number in itertools.count(2))
-        candidates = (f"{each}/histogram" for each in itertools.chain([name], numbered))
-        tagged[next(tag for tag in candidates if tag not in tagged)] = weight
-    return list(tagged.items())
-
-
-def _matches(rule: Filter, path: str) -> bool:
-    if callable(rule):
-        return bool(rule(path))
-    return any(pattern.search(path) for pattern in rule)
+            warn(f"{_OWNER}: {self._problem}. {rest}")
 
 
 def _checked_folder(log_dir: Any) -> str:
-    problem = ("log_dir", "the path of a local folder", log_dir, 'Use a path such as "logs".')
+    rule = "the path of a folder"
+    problem = ("log_dir", rule, log_dir, 'Use a path such as "logs".')
     path = os.fspath(log_dir) if isinstance(log_dir, os.PathLike) else log_dir
     if not isinstance(path, str):
-        raise TypeError(complain("WeightHistogram", *problem))
-    if not path or "://" in path:
-        raise ValueError(complain("WeightHistogram", *problem))
+        raise TypeError(complain(_OWNER, *problem))
+    if not path:
+        raise ValueError(complain(_OWNER, *problem))
+    if is_remote(path) and (reason := remote_problem(path)):
+        rule = f"a folder within reach of tensorboard's file layer ({reason})"
+        advice = "Use a local path, or install the package for this store."
+        raise ValueError(complain(_OWNER, "log_dir", rule, path, advice))
     return path
 
 
-def _checked_filter(name: str, value: Any) -> Filter | None:
-    if value is None or callable(value):
-        return value
-    rule = "a regular expression, a list of them, a function of the path, or None"
-    problem = complain("WeightHistogram", name, rule, value, 'Use a string such as "kernel$".')
-    try:
-        patterns = [value] if isinstance(value, str | re.Pattern) else list(value)
-        compiled = tuple(re.compile(pattern) for pattern in patterns)
-    except TypeError as error:
-        raise TypeError(problem) from error
-    except re.error as error:
-        raise ValueError(problem) from error
-    if any(not isinstance(pattern.pattern, str) for pattern in compiled):
+def _optional_count(name: str, value: Any, advice: str) -> int | None:
+    return None if value is None else count(_OWNER, name, value, advice=advice)
+
+
+def _checked_step(step: Any, every_steps: int | None) -> str:
+    if step is None:
+        return "epoch" if every_steps is None else "iteration"
+    advice = "Use 'epoch' for records once an epoch."
+    step = one_of(_OWNER, "step", step, ("epoch", "iteration"), advice=advice)
+    if step == "epoch" and every_steps is not None:
+        rule = "'iteration' where there may be several records an epoch (`every_steps`)"
+        raise ValueError(complain(_OWNER, "step", rule, step, "Leave it out."))
+    return step
+
+
+def _checked_scalars(scalars: Any) -> tuple[str, ...]:
+    if isinstance(scalars, bool):
+        return STATISTICS if scalars else ()
+    rule = f"True, False or a list of {', '.join(map(repr, STATISTICS))}"
+    problem = complain(_OWNER, "scalars", rule, scalars, "Use True for all of them.")
+    if isinstance(scalars, str) or not isinstance(scalars, Iterable):
         raise TypeError(problem)
-    return compiled
+    wanted = tuple(scalars)
+    if not all(isinstance(name, str) and name in STATISTICS for name in wanted):
+        raise ValueError(problem)
+    return wanted
 
 
 def _text(error: Exception) -> str:

@@ -1,0 +1,81 @@
+"""All weights of one moment, read as fast as the training can spare the time.
+
+What may be held differs, so this file names backends: a read of TensorFlow stays as it is
+while the variable moves on, torch overwrites its tensors in place, and JAX deletes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import ml_dtypes
+import numpy as np
+
+__all__ = ["WeightReader", "host_view", "is_on_host"]
+
+# Keras has no common word for what is asked here.
+_BACKEND = keras.backend.backend()
+
+
+class WeightReader:
+    """Reads weights, and keeps what it takes to read the same ones again."""
+
+    def __init__(self) -> None:
+        self._weights: list[int] = []
+        self._read_all: Callable[[], list[Any]] | None = None
+
+    def tensors(self, weights: Sequence[Any]) -> list[Any]:
+        """Tensors of this moment, without copies: for use before the training goes on."""
+        if _BACKEND == "torch":
+            return [weight.value.detach() for weight in weights]
+        if _BACKEND == "tensorflow":
+            with contextlib.suppress(Exception):
+                return self._read_by_tensorflow(weights)
+        return [weight.value for weight in weights]
+
+    def _read_by_tensorflow(self, weights: Sequence[Any]) -> list[Any]:
+        """All in one call, since an eager read takes as long as a copy of 64 kB."""
+        import tensorflow
+
+        identity = [id(weight) for weight in weights]
+        if self._read_all is None or self._weights != identity:
+            variables = [weight.value for weight in weights]
+            self._weights = identity
+            self._read_all = tensorflow.function(
+                lambda: [tensorflow.identity(variable) for variable in variables], autograph=False
+            )
+        return list(self._read_all())
+
+
+def is_on_host(tensor: Any) -> bool:
+    """Whether the processor can read the tensor where it lies."""
+    if _BACKEND == "jax":
+        return all(device.platform == "cpu" for device in tensor.devices())
+    if _BACKEND == "torch":
+        return tensor.device.type == "cpu"
+    return "CPU" in getattr(tensor, "device", "CPU")
+
+
+def host_view(tensor: Any) -> np.ndarray:
+    """An array of real numbers, without a copy where the tensor lies on the host."""
+    if _BACKEND == "torch" and tensor.device.type == "cpu":
+        array = _view_by_torch(tensor)
+    else:
+        array = np.asarray(tensor)
+    if not np.can_cast(array.dtype, np.float64, "same_kind"):
+        raise TypeError(f"{array.dtype} values are no real numbers")
+    return array
+
+
+def _view_by_torch(tensor: Any) -> np.ndarray:
+    import torch
+
+    name = str(tensor.dtype).partition(".")[2]
+    if not hasattr(ml_dtypes, name):
+        return tensor.numpy()
+    # torch has no NumPy twin for these types, but their bits are those of ml_dtypes.
+    bits = torch.uint8 if tensor.element_size() == 1 else torch.int16
+    return tensor.view(bits).numpy().view(getattr(ml_dtypes, name))
