@@ -30,6 +30,9 @@ class OnSchedule:
     _clock_ref: weakref.ref[Clock] | None = None
     _position: Position | None = None
 
+    _kind = "strength"
+    """What its value is called in logs; the other word is `rate`."""
+
     schedule: Any = None
 
     def _now(self, base: float) -> Any:

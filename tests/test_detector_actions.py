@@ -10,7 +10,7 @@ from keras import layers
 from keras_regplus import RegPlusWarning, wiring
 from keras_regplus.callbacks import OverfittingDetector, RegularizationScheduler, actions
 from keras_regplus.diagnosis import Diagnosis
-from keras_regplus.layers import ScheduledDropout
+from keras_regplus.layers import ScheduledDropout, ScheduledGaussianNoise
 from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import Constant
 from keras_regplus.testing import frozen_fit
@@ -129,9 +129,16 @@ def test_raised_dropout_reaches_the_compiled_step_and_the_logs():
     assert history[key] == pytest.approx(rates)
 
 
-@pytest.mark.parametrize("schedule", [None, "plain"])
-def test_no_scheduled_dropout_is_one_warning(schedule):
-    net = model() if schedule == "plain" else dropping(0.2, None)
+def noisy():
+    net = keras.Sequential([keras.Input((4,)), ScheduledGaussianNoise(0.1, Constant())])
+    net.add(keras.layers.Dense(1))
+    net.compile("sgd", "mse")
+    return net
+
+
+@pytest.mark.parametrize("build", [model, lambda: dropping(0.2, None), noisy])
+def test_no_scheduled_dropout_is_one_warning(build):
+    net = build()
     watch = detector([BAD, BAD], actions.RaiseDropout(cooldown=0))
     x = np.ones((8, *net.input_shape[1:]), "float32")
     y = np.ones((8, *net.output_shape[1:]), "float32")

@@ -98,7 +98,7 @@ def test_scalars_and_descriptions_are_shown_beside_histograms(tmp_path):
     writer.add(2, [("w", ONE), ("norm", 0.1)], {"w": "A sample of 7 of 9 values."})
     writer.close()
     accumulator = EventAccumulator(str(tmp_path)).Reload()
-    assert read(tmp_path)["norm"] == {2: 0.1}
+    assert read(tmp_path)["norm"] == {2: np.float32(0.1)}
     assert list(accumulator.PluginTagToContent("scalars")) == ["norm"]
     descriptions = [accumulator.SummaryMetadata(tag).summary_description for tag in ("w", "norm")]
     assert descriptions == ["A sample of 7 of 9 values.", ""]

@@ -9,9 +9,9 @@ from keras import layers, ops
 
 from keras_regplus import RegPlusWarning, loss_parts
 from keras_regplus.callbacks import RegularizationScheduler
-from keras_regplus.layers import ScheduledDropout
+from keras_regplus.layers import DropPath, ScheduledDropout, ScheduledGaussianNoise
 from keras_regplus.regularizers import ScheduledL1L2, ScheduledL2
-from keras_regplus.schedules import LinearWarmup
+from keras_regplus.schedules import Linear, LinearWarmup
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
 
@@ -134,6 +134,9 @@ def test_strengths_and_rates_are_logged_once_each_as_validation_saw_them():
                 layers.Dense(3, kernel_regularizer=ScheduledL2(0.1, LinearWarmup(8)), name="one"),
                 ScheduledDropout(0.5, LinearWarmup(4, "epoch"), name="drop"),
                 layers.Dense(3, kernel_regularizer=ScheduledL2(0.1, LinearWarmup(8)), name="two"),
+                ScheduledGaussianNoise(3.0, LinearWarmup(4), name="noise"),
+                # A rate counts up to 1, whatever its schedule says.
+                DropPath(0.5, Linear(8, start=1.0, end=5.0), name="path"),
                 layers.Dense(2, kernel_regularizer=ScheduledL1L2(0.2, 0.3), name="three"),
             ],
             name="net",
@@ -146,6 +149,8 @@ def test_strengths_and_rates_are_logged_once_each_as_validation_saw_them():
     assert found == {
         "strength/net/one/kernel": pytest.approx([0.05, 0.1]),
         "rate/drop": pytest.approx([0.125, 0.25]),
+        "rate/net/path": pytest.approx([1.0, 1.0]),
+        "strength/net/noise": pytest.approx([3.0, 3.0]),
         "strength/net/three/kernel/l1": pytest.approx([0.2, 0.2]),
         "strength/net/three/kernel/l2": pytest.approx([0.3, 0.3]),
     }

@@ -39,6 +39,27 @@ def test_share_dropped_and_expectation(base, step, dtype):
     np.testing.assert_allclose(kept, 1 / (1 - rate), rtol=unit)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("schedule", [None, Constant()], ids=["unscheduled", "scheduled"])
+@pytest.mark.parametrize("rate", [0.001, 0.01, 0.1, 0.5, 0.9])
+def test_small_and_large_rates_are_kept_in_half_precision(rate, schedule, dtype):
+    y = dropped(ScheduledDropout(rate, schedule, seed=1, dtype=dtype), 0, dtype)
+    assert abs((y == 0).mean() - rate) <= bound(rate)
+    # Half a unit in the last place, for the scale and for the product with it.
+    unit = {"float32": 2**-20, "float16": 2**-10, "bfloat16": 2**-7}[dtype]
+    assert abs(y.mean(dtype="float64") - 1) <= bound(rate) / (1 - rate) + unit
+
+
+def test_the_mask_is_drawn_in_float32_whatever_the_default():
+    layer = ScheduledDropout(0.001, Constant(), seed=1, dtype="bfloat16")
+    keras.config.set_floatx("bfloat16")
+    try:
+        y = dropped(layer, 0, "bfloat16")
+    finally:
+        keras.config.set_floatx("float32")
+    assert abs((y == 0).mean() - 0.001) <= bound(0.001)
+
+
 @pytest.mark.parametrize("rate, expected", [(0.0, 1.0), (1.0, 0.0)])
 def test_the_ends(rate, expected):
     np.testing.assert_array_equal(dropped(ScheduledDropout(rate, Constant()), 0, n=100), expected)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import keras
 from keras import ops
 
 from keras_regplus import wiring
@@ -18,6 +17,7 @@ from keras_regplus._checks import boolean, complain, count, finite_number
 from keras_regplus._warnings import warn
 from keras_regplus.clock import Clock
 from keras_regplus.diagnosis import Diagnosis
+from keras_regplus.scheduled import OnSchedule
 
 __all__ = ["Action", "RaiseDropout", "RaiseRegularization", "ReduceLearningRate"]
 
@@ -268,10 +268,10 @@ class RaiseRegularization(_OnTheClock):
 class RaiseDropout(_OnTheClock):
     """Adds to every dropout rate of the model, live.
 
-    Use it where a stronger penalty is not what helps. It changes the rates of
-    `keras_regplus.layers.ScheduledDropout` that have a schedule (`Constant()` will do),
-    besides their schedules; those of Keras's own layers cannot be changed in a compiled
-    step. A model without any gets a warning, and nothing is done. What was added lasts
+    Use it where a stronger penalty is not what helps. It changes the rates of those
+    layers of `keras_regplus.layers` that drop something and have a schedule (`Constant()`
+    will do), besides their schedules; those of Keras's own layers cannot be changed in a
+    compiled step. A model without any gets a warning, and nothing is done. What was added lasts
     as long as the model object; a `state_file` brings it back after a crash.
 
     Args:
@@ -304,7 +304,7 @@ class RaiseDropout(_OnTheClock):
 
     def _finds_something(self, model: Any, clock: Clock) -> bool:
         return any(
-            isinstance(part, keras.layers.Layer) and part.schedule is not None
+            isinstance(part, OnSchedule) and part._kind == "rate" and part.schedule is not None
             for _, part in wiring.scheduled_parts(model)
         )
 

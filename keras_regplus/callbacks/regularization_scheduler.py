@@ -34,8 +34,8 @@ class RegularizationScheduler(keras.callbacks.Callback):
     | --- | --- |
     | `data_loss`, `val_data_loss` | the loss without penalties, batch-weighted mean |
     | `penalty`, `val_penalty` | what `model.losses` adds, so `loss = data_loss + penalty` |
-    | `strength/<path>` | base value x schedule x gain of a penalty, as validation saw it |
-    | `rate/<path>` | the same for a layer such as `ScheduledDropout` |
+    | `strength/<path>` | base value x schedule x gain of a penalty or noise, as validation saw it |
+    | `rate/<path>` | the share that a layer such as `ScheduledDropout` drops |
     | `penalty/<path>` | the penalty of one weight at the epoch's end (`per_layer=True`) |
 
     Each distinct strength is logged once, under the first path that has it. Other
@@ -209,16 +209,17 @@ class RegularizationScheduler(keras.callbacks.Callback):
         found: dict[str, float] = {}
         seen: list[Any] = []
         for path, part in wiring.scheduled_parts(self.model):
-            kind = "rate" if isinstance(part, keras.layers.Layer) else "strength"
-            if kind not in self._keys or not isinstance(part, OnSchedule):
+            if not isinstance(part, OnSchedule) or part._kind not in self._keys:
                 continue
             for suffix, base in part._strengths().items():
                 identity = (type(part), suffix, base, comparable(part.schedule))
                 if identity not in seen:
                     seen.append(identity)
                     factor = ops.convert_to_numpy(factor_in(frame, part.schedule))
-                    raised = self._clock.raised if kind == "rate" else 0.0
-                    found[f"{kind}/{path}{suffix}"] = base * float(factor) + raised
+                    value = base * float(factor)
+                    if part._kind == "rate":
+                        value = min(value + self._clock.raised, 1.0)
+                    found[f"{part._kind}/{path}{suffix}"] = value
         return found
 
     def _penalties_by_path(self) -> dict[str, float]:

@@ -67,15 +67,15 @@ def _metadata(plugin: str, description: str | None) -> Any:
 
 def _tensor(value: Value) -> Any:
     from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.types_pb2 import DT_DOUBLE
+    from tensorboard.compat.proto.types_pb2 import DT_DOUBLE, DT_FLOAT
 
-    if isinstance(value, Histogram):
-        # One row for each bucket: left edge, right edge, count.
-        array = np.array((value.edges[:-1], value.edges[1:], value.counts), "<f8").T
-    else:
-        array = np.array(value, "<f8")
-    shape = _shape(array.shape)
-    return TensorProto(dtype=DT_DOUBLE, tensor_shape=shape, tensor_content=array.tobytes())
+    if not isinstance(value, Histogram):
+        # TensorBoard's server shows no scalars of any other type.
+        return TensorProto(dtype=DT_FLOAT, tensor_shape=_shape(()), float_val=[value])
+    # One row for each bucket: left edge, right edge, count.
+    rows: np.ndarray = np.array((value.edges[:-1], value.edges[1:], value.counts), "<f8").T
+    content, shape = rows.tobytes(), _shape(rows.shape)
+    return TensorProto(dtype=DT_DOUBLE, tensor_shape=shape, tensor_content=content)
 
 
 @functools.lru_cache(maxsize=256)

@@ -45,6 +45,14 @@ COSINE = keras.optimizers.schedules.CosineDecay(1.0, decay_steps=10)
 NO_PARTS = [None, *SCHEDULES]
 PART_LISTS = [[], WARM, None, "linear", {}, [WARM, WARM_EPOCHS], *([WARM, bad] for bad in NO_PARTS)]
 
+DROP_BLOCK = {
+    "rate": [*STRENGTHS, 1.1],
+    "schedule": SCHEDULES,
+    "exact_rate": SWITCHES,
+    "shared_mask": SWITCHES,
+    "data_format": ["channels", "NCHW", 1],
+}
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -55,6 +63,7 @@ class Subject:
     calls: Sequence[Mapping[str, Any]] = ()
     bad: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     exempt: Mapping[str, str] = field(default_factory=dict)
+    input_shape: tuple[int, ...] = (6,)
 
 
 SUBJECTS = [
@@ -221,6 +230,87 @@ SUBJECTS = [
         exempt={"seed": "Keras checks it"},
     ),
     Subject(
+        layers.ScheduledGaussianNoise,
+        "layer",
+        calls=[{"stddev": 0.1}, {"stddev": 2.0, "schedule": WARM, "seed": 3}, {"stddev": 0}],
+        bad={"stddev": STRENGTHS, "schedule": SCHEDULES},
+        exempt={"seed": "Keras checks it"},
+    ),
+    Subject(
+        layers.DropPath,
+        "layer",
+        calls=[
+            {"rate": 0.5},
+            {"rate": 0.0, "schedule": WARM_EPOCHS},
+            {"rate": 0.2, "schedule": COSINE, "per": "batch", "scale_by_keep": False, "seed": 3},
+        ],
+        bad={
+            "rate": [*STRENGTHS, 1.1],
+            "schedule": SCHEDULES,
+            "per": ["row", None, 1],
+            "scale_by_keep": SWITCHES,
+        },
+        exempt={"seed": "Keras checks it"},
+    ),
+    Subject(
+        layers.DropConnect,
+        "layer",
+        calls=[
+            {"layer": keras.layers.Dense(5), "rate": 0.5},
+            {"layer": keras.layers.EinsumDense("ab,bc->ac", 4), "rate": 0.2, "schedule": WARM},
+            {"layer": keras.layers.Dense(5), "rate": 0, "schedule": WARM_EPOCHS, "seed": 3},
+        ],
+        bad={
+            "layer": [
+                None,
+                5,
+                "dense",
+                keras.layers.Dense,
+                keras.layers.BatchNormalization(),
+                keras.layers.Conv2DTranspose(3, 2),
+                keras.layers.LSTM(3),
+                layers.DropConnect(keras.layers.Dense(5), 0.5),
+            ],
+            "rate": [*STRENGTHS, 1.1],
+            "schedule": SCHEDULES,
+        },
+        exempt={"seed": "Keras checks it"},
+    ),
+    Subject(
+        layers.DropBlock1D,
+        "layer",
+        calls=[
+            {"rate": 0.5, "block_size": 3},
+            {"rate": 0.5, "block_size": (9,), "schedule": WARM, "shared_mask": True, "seed": 3},
+        ],
+        bad={**DROP_BLOCK, "block_size": [*COUNTS, (), (2, 2), (0,), "2"]},
+        exempt={"seed": "Keras checks it"},
+        input_shape=(6, 2),
+    ),
+    Subject(
+        layers.DropBlock2D,
+        "layer",
+        calls=[
+            {"rate": 0.5, "block_size": 3},
+            {"rate": 0.0, "block_size": [2, 9], "schedule": WARM_EPOCHS, "exact_rate": True},
+            {"rate": 0.2, "block_size": 2, "schedule": COSINE, "data_format": "channels_first"},
+        ],
+        bad={**DROP_BLOCK, "block_size": [*COUNTS, (2,), (2, 2, 2), (2, 0), (2, None), "22"]},
+        exempt={"seed": "Keras checks it"},
+        input_shape=(6, 5, 2),
+    ),
+    Subject(
+        layers.DropBlock3D,
+        "layer",
+        calls=[
+            {"rate": 0.5, "block_size": (1, 2, 3)},
+            {"rate": 0.5, "block_size": 2, "schedule": WARM, "exact_rate": True, "name": "drop"},
+        ],
+        bad={**DROP_BLOCK, "block_size": [*COUNTS, (2, 2), (2, 2, 0), (2, 2, True)]},
+        exempt={"seed": "Keras checks it"},
+        input_shape=(3, 4, 5, 2),
+    ),
+    Subject(
         callbacks.RegularizationScheduler,
         "callback",
         calls=[{}, {"log": False}, {"per_layer": True}],
@@ -254,23 +344,47 @@ SUBJECTS = [
     Subject(
         callbacks.EpochDots,
         "callback",
-        calls=[{}, {"report_every": 2, "dot_every": 2}],
+        calls=[
+            {},
+            {"report_every": 2, "dot_every": 2},
+            {"metrics": ["loss"], "digits": 3, "times": True, "summary": True, "wrap": True},
+            {"report_seconds": 60, "json_lines": True, "summary": True},
+        ],
         bad={
             "report_every": COUNTS,
             "dot_every": COUNTS,
             "detector": [5, "detector", callbacks.OverfittingDetector],
+            "metrics": [5, [], "(", ["loss", "("], ["loss", 5], b"loss"],
+            "digits": [bad for bad in COUNTS if bad is not None],
+            "report_seconds": [-1, NAN, INF, "60", True, [60]],
+            "times": SWITCHES,
+            "summary": SWITCHES,
+            "wrap": SWITCHES,
+            "json_lines": SWITCHES,
+            "file": [5, "", ".", ["run.log"], b"run.log"],
+            "logger": [5, "root", True],
         },
     ),
     Subject(
         callbacks.WeightHistogram,
         "callback",
-        calls=[{}, {"log_dir": "elsewhere", "include": "kernel", "buckets": 5}],
+        calls=[
+            {},
+            {"log_dir": "elsewhere", "include": "kernel", "buckets": 5},
+            {"every_steps": 2, "scalars": ["norm"], "metrics": True, "sample_size": 3},
+        ],
         bad={
             "log_dir": [5, None, ["logs"]],
             "histogram_freq": COUNTS,
+            "every_steps": [bad for bad in COUNTS if bad is not None],
+            "step": ["batch", 1],
             "include": [5, "("],
             "exclude": [5, "("],
             "buckets": COUNTS,
+            "scalars": [None, 5, "mean", ["median"], [5]],
+            "metrics": SWITCHES,
+            "sample_size": [bad for bad in COUNTS if bad is not None],
+            "model_name": SWITCHES,
         },
     ),
     Subject(

@@ -59,7 +59,8 @@ def bad_values() -> list:
 
 @pytest.mark.parametrize(("subject", "kwargs"), calls_of(*CHECKS))
 def test_part_keeps_its_promises(subject, kwargs):
-    CHECKS[subject.kind](subject.cls(**kwargs))
+    shape = {"input_shape": subject.input_shape} if subject.kind == "layer" else {}
+    CHECKS[subject.kind](subject.cls(**kwargs), **shape)
 
 
 @pytest.mark.parametrize(("subject", "kwargs"), calls_of("callback"))
@@ -129,7 +130,7 @@ def test_models_load_in_a_process_that_has_only_imported_the_package(tmp_path):
     rows = []
     for subject in SAVED:
         for number, kwargs in enumerate(subject.calls):
-            model = roundtrips.model_with(subject.cls(**kwargs))
+            model = roundtrips.model_with(subject.cls(**kwargs), subject.input_shape)
             roundtrips.train(model)
             row = {**roundtrips.readings(model), "batch": roundtrips.batch(model).tolist()}
             for ending in ("keras", "h5"):
