@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks import dots_time
 from benchmarks.detection_criteria import Outcome, early_stopping, gap, rank_correlation, spearman
 from benchmarks.detection_scores import (
     bootstrap_error,
@@ -184,3 +185,14 @@ def test_files_hold_no_truth_but_that_of_the_label():
             assert {key for entry in json.load(file) for key in entry}.isdisjoint(
                 {"val_mean", "rise", "rise_z", "seed_agreement", "config"}
             )
+
+
+def test_an_epoch_that_only_dots_or_is_silent_writes_no_report(monkeypatch, tmp_path):
+    monkeypatch.setattr(dots_time, "EPOCHS", 3)
+    assert {len(values) for values in dots_time.measure(2).values()} == {2}
+    for name, lines in [("silent", 1), ("a dot", 1), ("a report", 4)]:
+        dots = dots_time.CASES[name](tmp_path / name)
+        for epoch in range(4):
+            dots.on_epoch_end(epoch, dots_time.LOGS)
+        text = (tmp_path / name / "dots.log").read_text()
+        assert text.count("Epoch: ") == lines

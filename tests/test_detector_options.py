@@ -254,3 +254,18 @@ def test_a_file_that_cannot_be_read_is_left_where_it_is(monkeypatch, tmp_path):
     with pytest.warns(RegPlusWarning, match="could not be read.*keeps those of its last epoch"):
         model.fit(X[:24], Y[:24], validation_data=(X[24:], Y[24:]), **fit)
     assert (tmp_path / "state.weights.h5").is_file()
+
+
+def test_plot_draws_both_curves_with_best_epoch_onset_and_stop():
+    figure = pytest.importorskip("matplotlib.figure", reason="matplotlib is not installed")
+    detector = OverfittingDetector("loss", action="stop", verbose=0)
+    ax = figure.Figure().add_subplot()
+    with pytest.raises(ValueError, match=r"epoch|values"):
+        detector.plot(ax=ax)
+    fed(detector, loss=BAD)
+    lines = {line.get_label(): line for line in detector.plot(ax=ax).lines}
+    assert lines["Training"].get_ydata().tolist() == FALLING
+    assert lines["Validation"].get_ydata().tolist() == TURNING
+    assert lines["Best epoch"].get_xdata()[0] == 10
+    assert lines["Stopped"].get_xdata()[0] == detector.stopped_epoch
+    assert ax.get_title().startswith("Overfitting since epoch")

@@ -15,7 +15,13 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regplus.diagnosis import Diagnosis, diagnose, diagnose_history, read_history
+from keras_regplus.diagnosis import (
+    Diagnosis,
+    diagnose,
+    diagnose_history,
+    histories,
+    read_history,
+)
 from keras_regplus.diagnosis._run_files import find_runs
 
 TRAIN = [1.0, 0.5, 0.25, 0.125, 0.0625]
@@ -427,3 +433,10 @@ def test_the_files_of_keras_are_read(tmp_path):
     found = read_history(tmp_path)
     for name in PAIR:
         assert found[name] == pytest.approx(fit.history[name], rel=1e-6)
+
+
+def test_names_of_keras_are_kept_as_they_are():
+    falling, turning = [3.0, 2.0, 1.0], [1.0, 2.0, 3.0]
+    history = {"loss": falling, "val_loss": falling, "test_score": turning, "auc_epoch": turning}
+    assert diagnose_history(history).verdict == diagnose(falling, falling).verdict
+    assert set(histories._curves(history)) == set(history)

@@ -54,6 +54,28 @@ class BestWeights:
         else:
             self._weights = model.get_weights()
 
+    def go_on(
+        self, model: Any, noted: dict[str, Any], earlier: BestWeights | None, copy: bool
+    ) -> BestWeights:
+        """What to go on with after a training that has `noted` its best epoch.
+
+        `earlier` is what that training kept, where it ran in this process.
+        """
+        if noted["epoch"] is None:
+            return self
+        if earlier is not None and earlier.holds:
+            return earlier
+        if earlier is not None:
+            # A training that has ended has left the model at its best weights, if wanted.
+            self.offer(model, **noted, copy=copy)
+        elif not copy:
+            self.epoch, self.cost = noted["epoch"], noted["cost"]
+        elif not self.found_in_file(model, **noted):
+            warn(
+                "OverfittingDetector: the best weights of the earlier process are gone or damaged."
+            )
+        return self
+
     def found_in_file(self, model: Any, epoch: int, cost: float) -> bool:
         """Take on what an earlier process has kept; False where it is gone or damaged."""
         if self._path is None or not self._path.is_file():

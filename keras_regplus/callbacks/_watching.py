@@ -82,6 +82,18 @@ class Watch:
             self.history[key].append(value)
         return True
 
+    def state(self) -> dict[str, Any]:
+        """All that `take_on` needs."""
+        return {"name": self.name, "history": self.history}
+
+    def take_on(self, state: dict[str, Any], epoch: int) -> None:
+        """See again what was seen before an epoch."""
+        columns = (state["history"][key] for key in ("epoch", "train", "val"))
+        for at, *values in zip(*columns, strict=True):
+            if at < epoch:
+                self.judge(at, *(None if value is None else float(value) for value in values))
+        self.name = state["name"]
+
     def cost(self, smooth: bool) -> float:
         """The last validation value, or the level of the last tenth, of which less is better."""
         values = [value for value in self.history["val"] if value is not None]

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
+import logging
+import os
+import re
+import time
 import weakref
-from typing import Any
+from collections.abc import Iterable
+from typing import IO, Any
 
 import keras
-import numpy as np
 
-from keras_regplus._checks import complain, count
+from keras_regplus._checks import boolean, complain, count, finite_number
 from keras_regplus.callbacks._chief import is_chief
+from keras_regplus.callbacks._dots_layout import Published, Records, Wrapped
+from keras_regplus.callbacks._dots_neighbours import Neighbours
+from keras_regplus.callbacks._dots_output import Output
+from keras_regplus.callbacks._dots_report import Report, legend, line_of_json, line_of_text
+from keras_regplus.callbacks._dots_run import Summary, Times
+from keras_regplus.callbacks._dots_values import checked_metrics, chosen
 
 __all__ = ["EpochDots"]
 
-_LONGEST_TEXT = 60
+_OWNER = "EpochDots"
 
 # A `fit` that raises never reaches `on_train_end`: what it left open waits here
 # for the next training or for the interpreter's exit.
@@ -28,8 +37,9 @@ class EpochDots(keras.callbacks.Callback):
     Use it with `verbose=0` for trainings of hundreds of short epochs, where a
     line for each epoch is too much and silence is too little. With a detector
     the dots say what it sees: `.` healthy or too early to say, `~` stagnating,
-    `-` plateau, `!` overfitting, `x` diverging. The detector goes before this
-    callback in the list, or the dots lag one epoch behind it.
+    `-` plateau, `!` overfitting, `x` diverging; a line at the beginning says so,
+    too, and reports show the verdict, the best epoch and the gap. The detector
+    goes before this callback in the list, or the dots lag one epoch behind it.
 
     A training always ends with a newline, also one that raised: then at the
     next training or at the interpreter's exit. Only the chief process prints.
@@ -42,10 +52,35 @@ class EpochDots(keras.callbacks.Callback):
         detector: The `OverfittingDetector` whose verdict is the dot, or any
             object with a `diagnosis` that is None or has a `dot`. Defaults to
             None: every dot is a `.`.
+        metrics: Which metrics a report shows, and in which order: a name, a regular
+            expression that must match the whole name, or a list of them. Defaults to
+            None: all, sorted by name.
+        digits: Significant digits of each number, at least 1, so that `1e-06` is
+            not `0.0000`. Defaults to None: four decimals.
+        report_seconds: A report comes after the first epoch, and then as soon as so
+            many seconds have passed since the last one, at least 0, whatever
+            `report_every` says. Defaults to None: reports come by epochs.
+        times: Whether reports show the time since the training began and, from its
+            epochs so far, the time until all are done. Defaults to False.
+        summary: Whether a training ends with its first, its best and its last
+            epoch. The best is that of the lowest `val_loss`, of `val_data_loss` where
+            there is one, and without validation of `data_loss` or `loss`. Defaults to
+            False.
+        wrap: Whether lines end at the width of the terminal, or at 100 characters
+            where there is none, and each line of dots begins with the number of its
+            first epoch. Defaults to False: only reports end a line of dots.
+        json_lines: Whether each report is a line with a JSON object, for machines,
+            with `null` for NaN and infinity. There are no dots then. Defaults to False.
+        file: A stream of text, or the path of a file that is appended to and made
+            with its folders where it is missing. Defaults to None: the `sys.stdout` of
+            the moment.
+        logger: A `logging.Logger` that gets each report at level INFO. There are no
+            dots then. Not beside `file`. Defaults to None.
 
     Raises:
-        TypeError: A count is no number, or the detector has no `diagnosis`.
-        ValueError: A count is below 1 or no whole number.
+        TypeError: An argument is of the wrong kind, or the detector has no `diagnosis`.
+        ValueError: A number is out of range, a pattern is no regular expression, `file`
+            is a folder, or both `file` and `logger` are given.
 
     Example:
         >>> import keras, numpy as np
@@ -70,34 +105,126 @@ class EpochDots(keras.callbacks.Callback):
           newline at the end.
     """
 
-    def __init__(self, report_every: int = 100, dot_every: int = 1, *, detector: Any = None):
+    def __init__(
+        self,
+        report_every: int = 100,
+        dot_every: int = 1,
+        *,
+        detector: Any = None,
+        metrics: str | re.Pattern[str] | Iterable[str | re.Pattern[str]] | None = None,
+        digits: int | None = None,
+        report_seconds: float | None = None,
+        times: bool = False,
+        summary: bool = False,
+        wrap: bool = False,
+        json_lines: bool = False,
+        file: IO[str] | str | os.PathLike[str] | None = None,
+        logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
+    ) -> None:
         super().__init__()
-        self.report_every = count(
-            "EpochDots",
-            "report_every",
-            report_every,
-            advice="Use 100 for a report every 100 epochs.",
-        )
-        self.dot_every = count(
-            "EpochDots", "dot_every", dot_every, advice="Use 1 for a dot after each epoch."
-        )
+        advice = "Use 100 for a report every 100 epochs."
+        self.report_every = count(_OWNER, "report_every", report_every, advice=advice)
+        advice = "Use 1 for a dot after each epoch."
+        self.dot_every = count(_OWNER, "dot_every", dot_every, advice=advice)
         self.detector = _checked_detector(detector)
+        self.metrics = metrics
+        self._patterns = checked_metrics(metrics)
+        advice = "Use 4, or None for four decimals."
+        self.digits = None if digits is None else count(_OWNER, "digits", digits, advice=advice)
+        self.report_seconds = _checked_seconds(report_seconds)
+        self.times = boolean(_OWNER, "times", times, advice="Use True to see them.")
+        self.summary = boolean(_OWNER, "summary", summary, advice="Use True to get one.")
+        self.wrap = boolean(_OWNER, "wrap", wrap, advice="Use True to wrap lines.")
+        self.json_lines = boolean(_OWNER, "json_lines", json_lines, advice="Use True for JSON.")
+        self._output = Output(file, logger)
+        self._neighbours = Neighbours(self.detector)
+        self._has_legend = False
+        self._begin()
+
+    @property
+    def file(self) -> Any:
+        return self._output.file
+
+    @property
+    def logger(self) -> Any:
+        return self._output.logger
+
+    def _begin(self) -> None:
+        """Forget everything about an earlier training."""
+        self._epochs: int | None = (self.params or {}).get("epochs")
+        self._seen = Summary() if self.summary else None
+        self._clock = Times() if self.times else None
+        self._last_report: float | None = None
+        if self.json_lines or self.logger is not None:
+            self._layout: Any = Records()
+        else:
+            self._layout = Wrapped(self._epochs) if self.wrap else Published()
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._finish_line()
+        self._begin()
+        if is_chief(self.model):
+            verbose = (self.params or {}).get("verbose")
+            self._neighbours.begin(self.model, verbose, self._output.shares_with_keras())
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        reports = epoch % self.report_every == 0
-        dots = epoch % self.dot_every == 0
+        if self._seen is not None:
+            self._seen.take(epoch, logs)
+        if self._clock is not None:
+            self._clock.take(epoch)
+        if self.detector is not None and is_chief(self.model):
+            self._neighbours.end_of_epoch(epoch)
+        reports = self._is_due(epoch)
+        dots = self._layout.has_dots and epoch % self.dot_every == 0
         if (reports or dots) and is_chief(self.model):
-            _write((_report(epoch, logs) if reports else "") + (self._dot() if dots else ""))
-            self._remember_line(is_open=dots)
+            self._show(epoch, self._report(epoch, logs) if reports else "", dots)
 
     def on_train_end(self, logs: Any = None) -> None:
         self._finish_line()
+        if self._seen is not None and is_chief(self.model):
+            for report in self._seen.reports(self._patterns):
+                self._output.write(self._layout.line(self._line(report), self._output.width()))
+        self._output.close()
+
+    def _is_due(self, epoch: int) -> bool:
+        if self.report_seconds is None:
+            return epoch % self.report_every == 0
+        now = time.monotonic()
+        if self._last_report is not None and now - self._last_report < self.report_seconds:
+            return False
+        self._last_report = now
+        return True
+
+    def _report(self, epoch: int, logs: Any) -> str:
+        clock = self._clock
+        report = Report(
+            epoch,
+            metrics=chosen(logs, self._patterns),
+            diagnosis=getattr(self.detector, "diagnosis", None),
+            elapsed=clock.elapsed() if clock else None,
+            left=clock.left(epoch, self._epochs) if clock else None,
+        )
+        return self._line(report)
+
+    def _line(self, report: Report) -> str:
+        return line_of_json(report) if self.json_lines else line_of_text(report, self.digits)
+
+    def _show(self, epoch: int, report: str, dots: bool) -> None:
+        width = self._output.width() if self.wrap else 0
+        is_open = self in _with_open_line
+        text = self._layout.text(epoch, report, self._dot() if dots else "", is_open, width)
+        self._output.write(self._legend(width) + text)
+        self._remember_line(is_open=dots)
 
     def _dot(self) -> str:
-        return getattr(getattr(self.detector, "diagnosis", None), "dot", ".")
+        return str(getattr(getattr(self.detector, "diagnosis", None), "dot", "."))
+
+    def _legend(self, width: int) -> str:
+        if self._has_legend or not self._layout.has_dots:
+            return ""
+        self._has_legend = True
+        text = legend(getattr(self.detector, "diagnosis", None))
+        return self._layout.line(text, width) if text else ""
 
     def _remember_line(self, is_open: bool) -> None:
         if is_open:
@@ -107,7 +234,7 @@ class EpochDots(keras.callbacks.Callback):
 
     def _finish_line(self) -> None:
         if self in _with_open_line:
-            _write("\n")
+            self._output.write("\n")
             _with_open_line.discard(self)
 
 
@@ -122,46 +249,11 @@ def _checked_detector(detector: Any) -> Any:
         return detector
     rule = "an OverfittingDetector or None"
     advice = "Hand over the detector that also stands in the list of callbacks."
-    raise TypeError(complain("EpochDots", "detector", rule, detector, advice))
+    raise TypeError(complain(_OWNER, "detector", rule, detector, advice))
 
 
-def _write(text: str) -> None:
-    # A closed pipe or an encoding that lacks a character is no reason to end a training.
-    with contextlib.suppress(OSError, ValueError):
-        print(text, end="", flush=True)
-
-
-def _report(epoch: int, logs: Any) -> str:
-    items = sorted((logs or {}).items(), key=lambda item: str(item[0]))
-    values = "".join(f"{name}:{_value_text(value)},  " for name, value in items)
-    return f"\nEpoch: {epoch:d}, {values}\n"
-
-
-def _value_text(value: Any) -> str:
-    # Logs may hold anything, and whatever it is must not end a training.
-    for text_of in (_number_text, _array_text, _object_text):
-        with contextlib.suppress(Exception):
-            return text_of(value)
-    return "?"
-
-
-def _number_text(value: Any) -> str:
-    return format(value, "0.4f")
-
-
-def _array_text(value: Any) -> str:
-    if not hasattr(value, "shape"):
-        raise TypeError("not an array")
-    array = keras.ops.convert_to_numpy(value)
-    return _shortened(
-        np.array2string(array, precision=4, floatmode="fixed", threshold=6, edgeitems=2)
-    )
-
-
-def _object_text(value: Any) -> str:
-    return _shortened(str(value))
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 3] + "..."
+def _checked_seconds(seconds: Any) -> float | None:
+    if seconds is None:
+        return None
+    advice = "Use 60 for a report every minute."
+    return finite_number(_OWNER, "report_seconds", seconds, minimum=0, advice=advice)

@@ -240,6 +240,33 @@ class OverfittingDetector(keras.callbacks.Callback):
             blocks.append(report(self._name_of(watch), watch.diagnosis, train, val, steps))
         return "\n\n".join(blocks)
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw both curves with best epoch, onset and stop; of several metrics the first.
+
+        Args:
+            ax: The matplotlib Axes to draw on. Defaults to None, pyplot's current one.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed and no `ax` is given.
+            ValueError: If nothing has been seen yet.
+        """
+        from keras_regplus.plots import plot_diagnosis
+
+        first = self._watches[0]
+        seen = first.history
+        return plot_diagnosis(
+            seen["train"],
+            seen["val"],
+            first.diagnosis,
+            epochs=seen["epoch"],
+            stopped_epoch=self.stopped_epoch,
+            metric=self._name_of(first),
+            ax=ax,
+        )
+
     def _judged(self, epoch: int, first: Watch) -> None:
         before = self.diagnosis.verdict
         self.diagnosis = combined(self._watches, self.combine)
@@ -316,7 +343,7 @@ class OverfittingDetector(keras.callbacks.Callback):
 
     def _state(self) -> dict[str, Any]:
         return {
-            "watched": [{"name": w.name, "history": w.history} for w in self._watches],
+            "watched": [watch.state() for watch in self._watches],
             "best": {"epoch": self._best.epoch, "cost": self._best.cost},
             "snapshots": self._snapshots,
         }
@@ -331,7 +358,8 @@ class OverfittingDetector(keras.callbacks.Callback):
             return
         try:
             self._take_on(state, epoch)
-            self._take_on_best(state["best"], best)
+            copy = self.restore_best_weights
+            self._best = self._best.go_on(self.model, state["best"], best, copy=copy)
         except Exception as error:
             self._begin()
             self._is_first_epoch = False
@@ -339,11 +367,7 @@ class OverfittingDetector(keras.callbacks.Callback):
 
     def _take_on(self, state: dict[str, Any], epoch: int) -> None:
         for watch, kept in zip(self._watches, state["watched"], strict=True):
-            columns = (kept["history"][key] for key in ("epoch", "train", "val"))
-            for at, *values in zip(*columns, strict=True):
-                if at < epoch:
-                    watch.judge(at, *(None if value is None else float(value) for value in values))
-            watch.name = kept["name"]
+            watch.take_on(kept, epoch)
         self.diagnosis = combined(self._watches, self.combine)
         earlier = [snapshot for snapshot in state["snapshots"] if snapshot["epoch"] < epoch]
         if earlier:
@@ -352,19 +376,6 @@ class OverfittingDetector(keras.callbacks.Callback):
                 if isinstance(action, Action):
                     action.restore(self.model, kept)
         self._say(1, f"goes on at epoch {epoch} with what is known from before.")
-
-    def _take_on_best(self, noted: dict[str, Any], mine: BestWeights | None) -> None:
-        if noted["epoch"] is None:
-            return
-        if mine is not None and mine.holds:
-            self._best = mine
-        elif mine is not None:
-            # A training that has ended has left the model at its best weights, if wanted.
-            self._best.offer(self.model, **noted, copy=self.restore_best_weights)
-        elif not self.restore_best_weights:
-            self._best.epoch, self._best.cost = noted["epoch"], noted["cost"]
-        elif not self._best.found_in_file(self.model, **noted):
-            warn(f"{_OWNER}: the best weights of the earlier process are gone or damaged.")
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a state to fit."""

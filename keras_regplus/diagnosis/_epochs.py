@@ -23,10 +23,11 @@ _EPOCHS_A_VALIDATION = 10
 _MOST_EPOCHS = 100_000
 
 
-def from_table(columns: Mapping[Any, Sequence[Any]]) -> History:
+def from_table(columns: Mapping[Any, Sequence[Any]], by_keras: bool = False) -> History:
     """The history in a table with a row for each epoch, or with `epoch` and several rows each.
 
-    Columns that are shorter than others, as with `validation_freq`, are spread evenly.
+    Columns that are shorter than others, as with `validation_freq`, are spread evenly. Names
+    become those of Keras, unless they are.
     """
     length = max((len(column) for column in columns.values()), default=0)
     table = {
@@ -36,7 +37,10 @@ def from_table(columns: Mapping[Any, Sequence[Any]]) -> History:
     epochs, steps = _taken(table, "epoch"), _taken(table, "step")
     numbers = epochs or steps or list(range(length))
     rows = _rows_that_count(numbers, one_row_each=epochs is not None and steps is None)
-    named = [(*keras_name(name), _points(column, rows)) for name, column in table.items()]
+    named = [
+        (*((name, 0) if by_keras else keras_name(name)), _points(column, rows))
+        for name, column in table.items()
+    ]
     return from_points(named, are_epochs=epochs is not None or steps is None)
 
 

@@ -202,9 +202,12 @@ def _curves(history: Any) -> History:
         advice = "Pass what `fit` returned."
         raise TypeError(complain("diagnose_history", "history", rule, history, advice))
     table = {name: list(values) for name, values in columns.items() if _is_list(values)}
+    # A metric of Keras may be called `test_score`, and is no validation then.
+    by_keras = any(str(name).startswith("val_") for name in table)
     if getattr(history, "epoch", None):
         table["epoch"] = list(history.epoch)
-    return from_table(table)
+        by_keras = True
+    return from_table(table, by_keras)
 
 
 def _is_list(values: Any) -> bool:

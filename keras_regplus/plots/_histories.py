@@ -1,0 +1,84 @@
+"""Histories of any kind, as names and values, and the curves in them as lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_regplus._checks import complain
+from keras_regplus.diagnosis import Diagnosis, diagnose
+from keras_regplus.diagnosis._epochs import History
+from keras_regplus.diagnosis.histories import _curves
+
+__all__ = ["History", "Line", "judge", "line_of", "metrics_of", "read"]
+
+
+class Line(NamedTuple):
+    """Epochs that have values, the values, and their deviation where several runs have one."""
+
+    epochs: np.ndarray
+    values: np.ndarray
+    deviation: np.ndarray | None
+
+
+def read(owner: str, argument: str, history: Any) -> History:
+    """A history of any kind as lists, with None where an epoch has no value."""
+    try:
+        return _curves(history)
+    except TypeError as error:
+        rule = "a History, a dict of lists, a DataFrame or a path"
+        advice = "Pass what `fit` returned, or its `history`."
+        raise TypeError(complain(owner, argument, rule, history, advice)) from error
+
+
+def metrics_of(history: History) -> list[str]:
+    """What was measured in training."""
+    return [key for key in history if not key.startswith("val_")]
+
+
+def line_of(runs: Sequence[History], key: str, std: float | None = None) -> Line:
+    """The curve of a run, or the mean over several where all of them have a value."""
+    rows = _rows(runs, key)
+    if std:
+        rows = np.array([_smoothed(row, std) for row in rows])
+    epochs = np.flatnonzero(np.isfinite(rows).all(axis=0))
+    rows = rows[:, epochs]
+    deviation = rows.std(axis=0, ddof=1) if len(rows) > 1 else None
+    return Line(epochs, rows.mean(axis=0), deviation)
+
+
+def judge(runs: Sequence[History], metric: str, mode: str = "min") -> Diagnosis:
+    """The verdict on a run, or on the means of several."""
+    return diagnose(_judged(runs, metric), _judged(runs, f"val_{metric}"), mode)
+
+
+def _rows(runs: Sequence[History], key: str) -> np.ndarray:
+    """A row for each run, as long as the shortest, NaN where there is no finite value."""
+    length = min(len(run[key]) for run in runs)
+    rows = np.array([run[key][:length] for run in runs], dtype=float)
+    return np.where(np.isfinite(rows), rows, np.nan)
+
+
+def _judged(runs: Sequence[History], key: str) -> Sequence[float | None]:
+    # In a single run NaN is a result, by which one sees that it diverged.
+    if len(runs) == 1:
+        return runs[0][key]
+    return [None if math.isnan(mean) else mean for mean in _rows(runs, key).mean(axis=0).tolist()]
+
+
+def _smoothed(values: np.ndarray, std: float) -> np.ndarray:
+    """Weighted means with Gaussian weights, over the neighbours that there are.
+
+    At the ends and beside NaN the weights of what is missing are left out, so a
+    constant curve stays constant. NaN stays NaN.
+    """
+    radius = min(math.ceil(5 * std), max(len(values) - 1, 0))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / std) ** 2)
+    known = np.isfinite(values)
+    inner = slice(radius, radius + len(values))
+    sums = np.convolve(np.where(known, values, 0.0), kernel)[inner]
+    weights = np.convolve(known.astype(float), kernel)[inner]
+    return np.divide(sums, weights, out=np.full(len(values), np.nan), where=known)

@@ -1,0 +1,51 @@
+"""What is marked on curves: the best epoch, and the stretch of overfitting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_regplus.plots._groups import Group
+from keras_regplus.plots._histories import judge, line_of
+
+__all__ = ["Marks"]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Which of them are wanted, and what best means."""
+
+    best: bool
+    onset: bool
+    mode: str
+
+    def draw(self, ax: Any, group: Group, metric: str, std: float | None) -> None:
+        """Mark a group that has validation."""
+        if not group.has(f"val_{metric}"):
+            return
+        if self.best:
+            self._draw_best(ax, group, metric, std)
+        if self.onset:
+            self._draw_onset(ax, group, metric, std)
+
+    def _draw_best(self, ax: Any, group: Group, metric: str, std: float | None) -> None:
+        measured = line_of(group.runs, f"val_{metric}").values
+        if not len(measured):
+            return
+        best = np.argmin(measured) if self.mode == "min" else np.argmax(measured)
+        drawn = line_of(group.runs, f"val_{metric}", std)
+        point = drawn.epochs[best], drawn.values[best]
+        ax.plot(*point, "o", color=group.color, markersize=8, zorder=3)
+
+    def _draw_onset(self, ax: Any, group: Group, metric: str, std: float | None) -> None:
+        onset = judge(group.runs, metric, self.mode).onset_epoch
+        if onset is None:
+            return
+        line = line_of(group.runs, f"val_{metric}", std)
+        stretch = line.epochs >= onset
+        label = f"{group.name} Overfitting{group.note}"
+        # As with a text marker: with several runs, shade of full height would overlap.
+        style = {"color": group.color, "alpha": 0.3, "linewidth": 9, "solid_capstyle": "butt"}
+        ax.plot(line.epochs[stretch], line.values[stretch], label=label, **style)
