@@ -59,6 +59,15 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The pages as a site, in `site/`. Sources are read, so nothing of ours is installed."""
+    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    install(session, *project["optional-dependencies"]["docs"])
+    # A notice about other versions of MkDocs is no finding.
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """The wheel and the sdist hold what they should."""
     wheel = build(session)

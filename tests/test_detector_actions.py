@@ -129,6 +129,24 @@ def test_raised_dropout_reaches_the_compiled_step_and_the_logs():
     assert history[key] == pytest.approx(rates)
 
 
+@pytest.mark.parametrize(
+    ("rate", "action", "expected"),
+    [
+        (0.2, actions.RaiseRegularization(factor=3, limit=100, cooldown=0), [0.2, 0.6, 0.9, 0.9]),
+        (0.7, actions.RaiseDropout(by=0.15, limit=1.0, cooldown=0), [0.7, 0.85, 0.9, 0.9]),
+        (0.95, actions.RaiseDropout(cooldown=0), [0.95] * 4),
+        (0.95, actions.RaiseRegularization(cooldown=0), [0.95] * 4),
+    ],
+)
+def test_no_action_lets_a_layer_drop_everything(rate, action, expected):
+    ones = np.ones((8, 500), "float32")
+    callbacks = [RegularizationScheduler(), detector([BAD] * 4, action)]
+    arguments = {"validation_data": (ones, ones), "epochs": 4, "verbose": 0}
+    history = dropping(rate, Constant()).fit(ones, ones, callbacks=callbacks, **arguments).history
+    (key,) = (key for key in history if key.startswith("rate/"))
+    assert history[key] == pytest.approx(expected)
+
+
 def noisy():
     net = keras.Sequential([keras.Input((4,)), ScheduledGaussianNoise(0.1, Constant())])
     net.add(keras.layers.Dense(1))

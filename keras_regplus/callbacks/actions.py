@@ -8,6 +8,7 @@ is compiled again.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from keras import ops
@@ -20,6 +21,9 @@ from keras_regplus.diagnosis import Diagnosis
 from keras_regplus.scheduled import OnSchedule
 
 __all__ = ["Action", "RaiseDropout", "RaiseRegularization", "ReduceLearningRate"]
+
+# A layer that drops everything ends all learning: no action lifts a rate beyond this.
+_HIGHEST_RATE = 0.9
 
 
 class Action:
@@ -157,7 +161,8 @@ class _OnTheClock(Action):
     """Changes a number of the model's clock, which a compiled step reads anew each time.
 
     A subclass says where the number stands (`_read`, `_write`), what it is after so many
-    steps (`_value`), and what a model needs for it (`_finds_something`, `_needed`).
+    steps in a model with such a highest rate (`_value`), and what a model needs for it
+    (`_finds_something`, `_needed`).
     """
 
     _needed: str
@@ -177,7 +182,7 @@ class _OnTheClock(Action):
         before = self._read(clock)
         if self._base is None:
             self._base = before
-        value = self._value(self._base, steps)
+        value = self._value(self._base, steps, _highest_rate(model))
         return self._write(clock, value) if value != before else None
 
     def state(self) -> dict[str, Any]:
@@ -187,7 +192,8 @@ class _OnTheClock(Action):
         super().restore(model, state)
         self._base = state["base"]
         if self._base is not None:
-            self._write(wiring.attach(model), self._value(self._base, self.steps))
+            value = self._value(self._base, self.steps, _highest_rate(model))
+            self._write(wiring.attach(model), value)
 
     def _can(self, model: Any, clock: Clock) -> bool:
         self._cannot = not self._finds_something(model, clock)
@@ -201,7 +207,7 @@ class _OnTheClock(Action):
     def _read(self, clock: Clock) -> float:
         raise NotImplementedError
 
-    def _value(self, base: float, steps: int) -> float:
+    def _value(self, base: float, steps: int, rate: float) -> float:
         raise NotImplementedError
 
     def _write(self, clock: Clock, value: float) -> str:
@@ -219,7 +225,8 @@ class RaiseRegularization(_OnTheClock):
 
     Args:
         factor: What the gain is multiplied by at each step, above 1. Defaults to 2.
-        limit: The largest gain, at least 1. Defaults to 16.
+        limit: The largest gain, at least 1. A model with dropping layers gets none that
+            would lift the highest rate above 0.9. Defaults to 16.
         cooldown: Epochs between two steps, at least 0. Defaults to 5.
         way_back: Whether a step is taken back when the verdict is `"healthy"` again.
             Defaults to True.
@@ -257,8 +264,9 @@ class RaiseRegularization(_OnTheClock):
     def _read(self, clock: Clock) -> float:
         return clock.gain
 
-    def _value(self, base: float, steps: int) -> float:
-        return min(base * self.factor**steps, max(self.limit, base))
+    def _value(self, base: float, steps: int, rate: float) -> float:
+        limit = min(self.limit, _HIGHEST_RATE / rate) if rate else self.limit
+        return min(base * self.factor**steps, max(limit, base))
 
     def _write(self, clock: Clock, value: float) -> str:
         clock.set_gain(value)
@@ -276,7 +284,8 @@ class RaiseDropout(_OnTheClock):
 
     Args:
         by: What is added to the rates at each step, above 0. Defaults to 0.1.
-        limit: The most that is added in all, above 0 and at most 1. Defaults to 0.3.
+        limit: The most that is added in all, above 0 and at most 1. No more is added
+            than lifts the highest rate to 0.9. Defaults to 0.3.
         cooldown: Epochs between two steps, at least 0. Defaults to 5.
         way_back: Whether a step is taken back when the verdict is `"healthy"` again.
             Defaults to True.
@@ -303,20 +312,31 @@ class RaiseDropout(_OnTheClock):
     )
 
     def _finds_something(self, model: Any, clock: Clock) -> bool:
-        return any(
-            isinstance(part, OnSchedule) and part._kind == "rate" and part.schedule is not None
-            for _, part in wiring.scheduled_parts(model)
-        )
+        return any(_scheduled_rates(model))
 
     def _read(self, clock: Clock) -> float:
         return clock.raised
 
-    def _value(self, base: float, steps: int) -> float:
-        return min(base + steps * self.by, max(self.limit, base))
+    def _value(self, base: float, steps: int, rate: float) -> float:
+        limit = min(self.limit, _HIGHEST_RATE - rate)
+        return min(base + steps * self.by, max(limit, base))
 
     def _write(self, clock: Clock, value: float) -> str:
         clock.set_raised(value)
         return f"dropout rates are raised by {value:.3g} now"
+
+
+def _scheduled_rates(model: Any) -> Iterator[OnSchedule]:
+    for _, part in wiring.scheduled_parts(model):
+        if isinstance(part, OnSchedule) and part._kind == "rate" and part.schedule is not None:
+            yield part
+
+
+def _highest_rate(model: Any) -> float:
+    """The highest base value of the rates that can be raised; 0 without any."""
+    return max(
+        (base for part in _scheduled_rates(model) for base in part._strengths().values()), default=0
+    )
 
 
 def _share(name: str, value: Any) -> float:
