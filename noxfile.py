@@ -36,6 +36,8 @@ BESIDE_THE_PACKAGE = [
 MEET_KERAS = [
     "tests/contract",
     "tests/grid",
+    "tests/test_drop_connect.py",
+    "tests/test_every_layer.py",
     "tests/test_regularization_scheduler.py",
     "tests/test_regularizers.py",
     "tests/test_scheduled_dropout.py",

@@ -102,6 +102,8 @@ def started(model: keras.Model, folder: str) -> dict[str, tuple[Record, Record]]
 
 def measured(record: Record, finish: Record, step: int) -> tuple[float, float]:
     """Milliseconds in the training thread, and of all threads."""
+    # The threads of the tool before go on spinning for a while.
+    time.sleep(0.2)
     began, worked = time.perf_counter(), time.process_time()
     record(step)
     held = time.perf_counter() - began
