@@ -37,7 +37,6 @@ MEET_KERAS = [
     "tests/contract",
     "tests/grid",
     "tests/test_drop_connect.py",
-    "tests/test_every_layer.py",
     "tests/test_regularization_scheduler.py",
     "tests/test_regularizers.py",
     "tests/test_scheduled_dropout.py",

@@ -28,7 +28,8 @@ MAPS = [
     ((4, 10), (7, 2)),
     ((4, 5), (40, 40)),
     ((6, 6), (1, 1)),
-    ((5, 4, 6), (3, 2, 3)),
+    # Compiling takes most of the time, and this shares its code with the others.
+    pytest.param((5, 4, 6), (3, 2, 3), marks=pytest.mark.grid),
 ]
 
 
@@ -154,7 +155,7 @@ def test_what_is_not_finite_stays_where_it_is_kept():
         ((9,), "channels_last"),
         ((9, 6), "channels_last"),
         ((9, 6), "channels_first"),
-        ((4, 5, 6), "channels_first"),
+        pytest.param((4, 5, 6), "channels_first", marks=pytest.mark.grid),
     ],
     ids=str,
 )
@@ -323,6 +324,7 @@ def test_it_runs_in_a_pipeline_of_tf_data():
     assert_mean(shares, 0.5)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("rank", LAYERS)
 def test_it_passes_the_test_of_keras(rank):
     keras_testing = pytest.importorskip("keras.src.testing", reason="a private part of Keras")

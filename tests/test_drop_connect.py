@@ -25,7 +25,15 @@ KINDS = {
     "SeparableConv1D": (lambda: layers.SeparableConv1D(5, 3), (6, 4)),
     "SeparableConv2D": (lambda: layers.SeparableConv2D(5, 3), (6, 5, 4)),
 }
-every_kind = pytest.mark.parametrize("make, shape", KINDS.values(), ids=KINDS)
+# Compiling takes most of the time here, and these share their code with another row.
+ALIKE = {"Conv1D", "Conv3D", "DepthwiseConv1D", "SeparableConv1D"}
+every_kind = pytest.mark.parametrize(
+    "make, shape",
+    [
+        pytest.param(*row, id=name, marks=[pytest.mark.grid] if name in ALIKE else [])
+        for name, row in KINDS.items()
+    ],
+)
 
 
 def numpy_of(tensor):

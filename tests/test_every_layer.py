@@ -58,12 +58,16 @@ ALIKE = {"path per batch", "block 1", "block 3"}
 
 
 def each(cases: dict[str, Case]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("case", cases.values(), ids=cases)
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(case, id=name, marks=[pytest.mark.grid] if name in ALIKE else [])
+            for name, case in cases.items()
+        ],
+    )
 
 
 every_layer, every_dropping_layer = each(CASES), each(DROPPING)
-every_kind = each({name: case for name, case in CASES.items() if name not in ALIKE})
-every_dropping_kind = each({name: case for name, case in DROPPING.items() if name not in ALIKE})
 
 
 def numpy_of(tensor: Any) -> np.ndarray:
@@ -165,14 +169,14 @@ def full_loss(case: Case, layer: keras.layers.Layer) -> float:
     return float(width * (4 if case.cls is layers.DropConnect else 1) - 1) ** 2
 
 
-@every_dropping_kind
+@every_dropping_layer
 def test_a_rate_of_zero_can_rise(case):
     assert first_loss(case, case.make(0.0, Constant()), raised=1.0) == pytest.approx(1.0)
     layer = case.make(0.0, Constant())
     assert first_loss(case, layer, raised=0.0) == pytest.approx(full_loss(case, layer))
 
 
-@every_dropping_kind
+@every_dropping_layer
 def test_the_gain_counts(case):
     assert first_loss(case, case.make(0.25, Constant()), 0.0, gain=4.0) == pytest.approx(1.0)
 
@@ -183,7 +187,7 @@ def test_noise_is_not_raised_with_the_rates():
     assert first_loss(case, layer, raised=1.0) == pytest.approx(full_loss(case, layer), rel=1e-4)
 
 
-@every_kind
+@every_layer
 def test_without_a_schedule_nothing_changes_it_and_nothing_is_logged(case):
     layer = case.make(1e-6, seed=1)
     found = first_loss(case, layer, raised=1.0, gain=1e6)
@@ -208,7 +212,7 @@ class Calls(keras.callbacks.Callback):
         self.after_steps.append(self.count)
 
 
-@every_kind
+@every_layer
 def test_a_change_of_rate_never_compiles_again(case):
     layer = case.make(0.5, LinearWarmup(16))
     model = model_of(case, layer)
@@ -226,7 +230,7 @@ COMPILED = pytest.param(
 )
 
 
-@every_dropping_kind
+@every_dropping_layer
 @pytest.mark.parametrize("how", [{}, COMPILED], ids=str)
 def test_the_rate_follows_its_schedule_in_a_fit(case, how):
     """Rate 1 in the first 4 steps of 8, then 0: with frozen weights the loss is known."""
@@ -242,7 +246,7 @@ def test_the_rate_follows_its_schedule_in_a_fit(case, how):
     np.testing.assert_allclose(np.diff([0.0, *losses]), expected, rtol=1e-5)
 
 
-@every_kind
+@every_layer
 def test_gradients_are_finite_where_all_is_dropped_in_half_precision(case):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
@@ -278,7 +282,7 @@ def test_a_layer_among_operations_of_keras(case):
         np.testing.assert_array_equal(numpy_of(y), 2.0)
 
 
-@every_kind
+@every_layer
 def test_batches_of_any_size_in_one_fit(case):
     model = model_of(case, case.make(0.5, Constant()))
     history = fit(case, model, n=6)
