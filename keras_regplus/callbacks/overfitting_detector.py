@@ -48,7 +48,8 @@ class OverfittingDetector(keras.callbacks.Callback):
     without validation (`validation_freq`) the last verdict stands.
 
     In a second `fit` it begins anew; with `initial_epoch` where the last one has ended
-    it goes on.
+    it goes on. Of several processes each decides by its own logs: on JAX Keras gives all
+    of them the same, on torch it does not reduce them.
 
     Args:
         monitor: Name of the training metric; a leading `val_` is dropped. None
@@ -92,7 +93,8 @@ class OverfittingDetector(keras.callbacks.Callback):
             by the same `fit` once more, or with a model of your own and `initial_epoch`.
             The best weights are kept in a `.weights.h5` file beside it, whatever
             `best_weights` says. Both are removed when a training ends. A file that does
-            not fit is set aside with a warning. Defaults to None, no file.
+            not fit is set aside with a warning. Writing takes some milliseconds an epoch,
+            until it is safe on the disk. Defaults to None, no file.
         verbose: 0 is silent, 1 says when the model begins to overfit, when
             training is stopped and what is restored, 2 says each change of the
             verdict. Defaults to 1.
