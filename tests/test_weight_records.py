@@ -226,6 +226,7 @@ def test_of_large_weights_a_sample_is_counted_and_said_to_be_one(tmp_path):
     model.fit(X, np.zeros((12, 500)), epochs=2, verbose=0, callbacks=[callback])
     rows = read(tmp_path / "weights")["net/wide/kernel/histogram"]
     # One value of each stretch of 15: ten of each hundred and fifty, give or take the ends.
+    assert rows[1][0, 0] < 15 and rows[1][-1, 1] >= 1485
     assert all(abs(number - 10) <= 1 for number in rows[1][:, 2])
     assert rows[1].tolist() == rows[2].tolist() and rows[1][:, 2].sum() == 100
     assert read(tmp_path / "weights")["net/wide/kernel/update_ratio"] == {1: 0, 2: 0}
