@@ -47,12 +47,15 @@ MEET_KERAS = [
 SAME_ON_ALL_BACKENDS = [
     "tests/test_benchmarks.py",
     "tests/test_command.py",
+    "tests/test_diagnose_command.py",
     "tests/test_diagnosis.py",
     "tests/test_epoch_dots_output.py",
+    "tests/test_event_writer.py",
     "tests/test_histograms.py",
     "tests/test_layer_benchmarks.py",
     "tests/test_plot*.py",
     "tests/test_prechelt.py",
+    "tests/test_read_history.py",
     "tests/test_walls.py",
 ]
 

@@ -226,7 +226,7 @@ def test_a_change_of_rate_never_compiles_again(case):
 
 # JAX has compiled without being asked, and torch takes half a minute for the smallest model.
 COMPILED = pytest.param(
-    {"jit_compile": True}, marks=[] if BACKEND == "tensorflow" else [pytest.mark.grid]
+    {"jit_compile": True}, marks=[] if BACKEND == "tensorflow" else [pytest.mark.slow]
 )
 
 

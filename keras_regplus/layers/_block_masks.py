@@ -12,7 +12,7 @@ from typing import Any
 
 from keras import ops
 
-__all__ = ["block_probability", "clipped", "cover", "positions"]
+__all__ = ["block_probability", "clipped", "cover", "padded", "positions"]
 
 # From 0, six steps reach float32's precision for every map and rate that was tried.
 _NEWTON_STEPS = 8
@@ -42,15 +42,24 @@ def block_probability(rate: Any, sizes: Sequence[Any], blocks: Sequence[int], ex
     return ops.where(rate >= 1.0, ops.ones_like(rate), probability)
 
 
+def padded(drawn: Any, axes: Sequence[int], blocks: Sequence[int]) -> Any:
+    """The numbers drawn, with room around them in which no block begins.
+
+    Numbers, since torch's compiler fails on a padding of booleans.
+    """
+    padding = [(0, 0)] * len(drawn.shape)
+    for axis, block in zip(axes, blocks, strict=True):
+        padding[axis] = (block - 1, block - 1)
+    return ops.pad(drawn, padding, constant_values=1.0)
+
+
 def cover(begun: Any, axis: int, size: Any, block: int) -> Any:
-    """The cells along `axis` that lie in a block, from the positions where blocks begin.
+    """The cells along `axis` that lie in a block, from the padded positions where blocks begin.
 
     Cells are joined with neighbours 1, 2, 4, ... away. These log2(block) passes over booleans
     take blocks of even length as well; max-poolings of each channel were slower everywhere.
     """
-    padding = [(0, 0)] * len(begun.shape)
-    padding[axis] = (block - 1, block - 1)
-    cells, reach = ops.pad(begun, padding), 1
+    cells, reach = begun, 1
     while reach < block:
         step = min(reach, block - reach)
         cells = ops.logical_or(_cut(cells, axis, 0, -step), _cut(cells, axis, step, None))

@@ -89,6 +89,7 @@ class _DropBlock(AtRate, keras.layers.Layer):
             drawn_shape[axis] = masks.positions(size, block)
         # In half precision there are too few numbers for the small probabilities here.
         drawn = keras.random.uniform(drawn_shape, dtype="float32", seed=self.seed_generator)
+        drawn = masks.padded(drawn, axes, blocks)
         cells = drawn < masks.block_probability(self._rate_now(), sizes, blocks, self.exact_rate)
         for axis, size, block in zip(axes, sizes, blocks, strict=True):
             cells = masks.cover(cells, axis, size, block)

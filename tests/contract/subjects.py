@@ -303,8 +303,7 @@ SUBJECTS = [
         layers.DropBlock3D,
         "layer",
         calls=[
-            {"rate": 0.5, "block_size": (1, 2, 3)},
-            {"rate": 0.5, "block_size": 2, "schedule": WARM, "exact_rate": True, "name": "drop"},
+            {"rate": 0.5, "block_size": (1, 2, 3), "schedule": WARM, "exact_rate": True},
         ],
         bad={**DROP_BLOCK, "block_size": [*COUNTS, (2, 2), (2, 2, 0), (2, 2, True)]},
         exempt={"seed": "Keras checks it"},
