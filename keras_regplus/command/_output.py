@@ -176,22 +176,10 @@ def draw(rows: Iterable[Row], path: str) -> int:
 
 
 def _draw_run(ax: Any, row: Row) -> None:
-    from keras_regplus.plots._drawing import COLORS
+    from keras_regplus.plots import plot_diagnosis
 
-    said = row.diagnosis or Diagnosis("undecided")
-    ax.plot(*_known(row.history[str(row.metric)]), color=COLORS[0], label="training")
-    val = _known(row.history[f"val_{row.metric}"])
-    ax.plot(*val, "--", color=COLORS[0], label="validation")
-    if said.best_epoch is not None:
-        ax.plot(said.best_epoch, said.best_value, "o", color=COLORS[0], label="best")
-    if said.onset_epoch is not None:
-        ax.axvline(said.onset_epoch, color=COLORS[1], linestyle=":", label="onset")
+    metric, said = str(row.metric), row.diagnosis or Diagnosis("undecided")
+    plot_diagnosis(row.history[metric], row.history[f"val_{metric}"], said, metric=metric, ax=ax)
     # Names may hold a $, with which matplotlib begins a formula.
     ax.set_title(f"{row.run}: {row.verdict}", fontsize="medium", parse_math=False)
-    ax.set(xlabel="Epochs", ylabel=row.metric)
     ax.legend(fontsize="small")
-
-
-def _known(values: Sequence[float | None]) -> tuple[list[int], list[float]]:
-    known = {epoch: value for epoch, value in enumerate(values) if value is not None}
-    return list(known), list(known.values())

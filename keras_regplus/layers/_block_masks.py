@@ -57,7 +57,7 @@ def cover(begun: Any, axis: int, size: Any, block: int) -> Any:
     """The cells along `axis` that lie in a block, from the padded positions where blocks begin.
 
     Cells are joined with neighbours 1, 2, 4, ... away. These log2(block) passes over booleans
-    take blocks of even length as well; max-poolings of each channel were slower everywhere.
+    take blocks of even length as well.
     """
     cells, reach = begun, 1
     while reach < block:
