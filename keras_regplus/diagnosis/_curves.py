@@ -14,7 +14,7 @@ _MAD_TO_DEVIATION = 1.4826
 # their variance.
 _VARIANCE_OF_DIFFERENCE = {2: 6.0, 3: 20.0}
 # Fewer blocks than this tell nothing about how their means scatter.
-_FEWEST_BLOCKS = 5
+_FEWEST_BLOCKS = 6
 # The recent part of a curve is its last half, of at least so many points.
 _RECENT_POINTS = 7
 
@@ -57,6 +57,7 @@ class Curve:
     """One curve seen through windows of `width` points."""
 
     def __init__(self, values: np.ndarray, width: int) -> None:
+        self.values = values
         calm = median_of_three(values)
         self.smooth = moving_mean(calm, width)
         self.level = float(self.smooth[-1])
@@ -140,7 +141,7 @@ def deviation_of_blocks(values: np.ndarray, width: int) -> float:
     if count < _FEWEST_BLOCKS:
         return 0.0
     blocks = values[len(values) - count * width :].reshape(count, width)
-    return _deviation(blocks.mean(axis=1) if width > 1 else values, 2)
+    return _deviation(blocks.mean(axis=1) if width > 1 else values, 3)
 
 
 def _deviation(values: np.ndarray, order: int) -> float:

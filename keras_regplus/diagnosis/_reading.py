@@ -16,10 +16,10 @@ _WINDOW = 0.1
 _RISE = 0.02
 # ... and this many standard errors: the best level is the lowest of many, so it is a bit too low.
 _ERRORS = 0.5
-# A smaller rise is worth stopping for where it is hardly one of noise.
-_STOP_RISE, _STOP_ERRORS = 0.005, 1.75
-# So is a verdict of which so much is certain.
-_STOP_CONFIDENCE = 0.8
+# A rise above this share of the best level is worth stopping for, where it is not one of noise.
+_STOP_RISE = 0.003
+# The last value has to be above the best level by this share of the rise: a level lags behind.
+_STAYS = 0.9
 # How much training may be worse than at the best validation: it is noisy, too.
 _TRAIN_SLACK, _TRAIN_ERRORS = 0.01, 2.0
 # "Still improves" means by this share of the level ...
@@ -42,14 +42,14 @@ def read(columns: np.ndarray, sign: float) -> dict[str, Any]:
 
     `columns` are epochs, training and validation values, of which less is better.
     `sign` is -1 where the user's own curves are their negatives, and turns the
-    slopes back. `should_stop` says whether these points alone speak for a stop.
+    slopes back. `excess` is what speaks for a stop, see `_Reading.excess`.
     """
     epochs, train, val = columns
     if len(val) < _FEWEST:
         return {
             "verdict": "undecided",
             "reason": _too_few(len(val)),
-            "should_stop": False,
+            "excess": -math.inf,
             "confidence": 0.0,
         }
     reading = _Reading(epochs, train, val)
@@ -62,7 +62,7 @@ def read(columns: np.ndarray, sign: float) -> dict[str, Any]:
         "train_slope": sign * reading.slope(train),
         "val_slope": sign * reading.slope(val),
         "noise": reading.relative(reading.val.noise),
-        "should_stop": reading.is_firm(),
+        "excess": reading.excess(),
         "score": reading.score(),
         "confidence": reading.confidence(verdict),
     }
@@ -95,12 +95,22 @@ class _Reading:
             return "stagnating"
         return "plateau"
 
-    def is_firm(self) -> bool:
-        """Whether validation is above its best level beyond doubt, while training is not worse."""
-        if self._train_worse() or self._blown_up():
-            return False
-        sure = _STOP_RISE * self.scale + _STOP_ERRORS * self.val.error
-        return self.rise > sure or self._risen_by_chance() < 1 - _STOP_CONFIDENCE
+    def excess(self) -> float:
+        """How many errors the rise is above what is too small to stop for.
+
+        Minus infinity where training is worse, too, or validation is on its way back.
+        """
+        rise = self.rise - _STOP_RISE * self.scale
+        latest = float(self.val.values[-1]) - float(self.val.smooth[self.best])
+        if rise <= 0 or latest < _STAYS * self.rise or self._train_worse() or self._blown_up():
+            return -math.inf
+        error = max(self.val.error, self._recovered())
+        return rise / error if error else math.inf
+
+    def _recovered(self) -> float:
+        """The largest rise from which validation has come back to a new best level."""
+        before = self.val.smooth[: self.best + 1]
+        return float((before - np.minimum.accumulate(before)).max())
 
     def confidence(self, verdict: str) -> float:
         """How likely the verdict is to be true."""

@@ -11,9 +11,11 @@ from keras_regplus.diagnosis._tracker import Tracker
 
 __all__ = ["TrendTracker"]
 
-# Enough to stop for must have been seen for so many epochs in a row, and for this share
-# of all epochs seen, before a training is stopped.
-_PATIENCE, _PATIENCE_SHARE = 3, 0.05
+# A training is stopped for a rise of so many errors that has lasted for this share of the
+# epochs seen: the longer it lasts, the smaller it may be.
+_STOPS = ((1.5, 0.04), (0.8, 0.25))
+# It has to last for so many epochs, and a training to be so long, whatever the share.
+_PATIENCE, _SHORTEST = 3, 7
 
 
 class TrendTracker(Tracker):
@@ -26,11 +28,17 @@ class TrendTracker(Tracker):
     overfitting when the validation level has risen above its best by more than
     2 % plus half a standard error, while training is not worse than it was at that
     best. The standard error comes from the curve's own noise: that of single values,
-    or of means over several epochs where noise lasts longer. `should_stop` comes when
-    for 3 epochs in a row, and for 5 % of all epochs seen, the rise was above 0.5 % plus
-    1.75 standard errors, or the verdict had a confidence of 0.8. So a small but lasting
-    rise may be stopped for without being called overfitting. What it says at an epoch
-    never depends on later ones, and nothing depends on the scale of the values.
+    or of means over several epochs where noise lasts longer.
+
+    `should_stop` asks whether the rise will be made good, and may come without the
+    verdict: for a rise above 0.3 % plus 1.5 errors that has lasted for 4 % of all epochs
+    seen, or plus 0.8 errors and for 25 %. The error is the standard error or, if larger,
+    the largest rise that was made good before. It takes 3 epochs at least, 7 in all, and
+    values that do not come back: each of the last ones is above the best level by 90 %
+    of the rise.
+
+    What it says at an epoch never depends on later ones, and nothing depends on the scale
+    of the values.
 
     `python -m benchmarks.detection` scores it on real histories of small networks, and
     `docs/diagnosis.md` has the figures. What it does badly: where single validation
@@ -74,26 +82,37 @@ class TrendTracker(Tracker):
         self._points = ThinnedPoints()
         self._reading: dict[str, Any] = read(self._points.columns(), self._sign)
         self._pairs = 0
-        self._firm = 0
+        self._lasting = [0] * len(_STOPS)
 
     def _read(self, train: float, val: float) -> None:
         self._pairs += 1
         if self._points.add(self._epoch, train, val):
             self._reading = read(self._points.columns(), self._sign)
-        self._firm = self._firm + 1 if self._reading["should_stop"] else 0
+        excess = self._reading["excess"]
+        for i, (errors, _) in enumerate(_STOPS):
+            self._lasting[i] = self._lasting[i] + 1 if excess > errors else 0
 
     def _found(self) -> Mapping[str, Any]:
-        stop = self._should_stop()
-        found = {**self._reading, "should_stop": stop}
-        if stop and found["verdict"] != "overfitting":
+        lasting = self._lasting_long_enough()
+        found = {key: value for key, value in self._reading.items() if key != "excess"}
+        found["should_stop"] = lasting > 0
+        if lasting and found["verdict"] != "overfitting":
             found["reason"] += (
-                f" Validation has been above its best level by more than noise for {self._firm} "
+                f" Validation has been above its best level by more than noise for {lasting} "
                 "epochs, which is enough to stop for."
             )
         return found
 
-    def _should_stop(self) -> bool:
+    def _lasting_long_enough(self) -> int:
+        """For how many epochs there has been enough to stop for, 0 where that is too few."""
         # A single epoch that beats all others is a reason to wait, whatever the level says.
         if self._best_epoch is None or self._epoch - self._best_epoch < _PATIENCE:
-            return False
-        return self._firm >= max(_PATIENCE, _PATIENCE_SHARE * self._pairs)
+            return 0
+        if self._pairs < _SHORTEST:
+            return 0
+        enough = (
+            lasting
+            for lasting, (_, share) in zip(self._lasting, _STOPS, strict=True)
+            if lasting >= max(_PATIENCE, share * self._pairs)
+        )
+        return max(enough, default=0)
