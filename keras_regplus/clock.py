@@ -35,6 +35,9 @@ __all__ = [
 
 # What the variable of a clock holds, in this order.
 _ON_DIAL = ("epoch", "gain", "raised")
+# On JAX it ends with the step in two parts: float32 ends with 2**24, and each variable more
+# in a model's state costs a small step some microseconds.
+_STEP_PARTS = 2**16
 
 
 class Position(NamedTuple):
@@ -66,11 +69,11 @@ class Clock:
         self.used = False
         self.loss_parts: Any = None  # kept here for a second `fit`, made by the callback
         self._on_epoch_logs: weakref.WeakMethod | None = None
+        # JAX gives a test step no optimizer state, so a copy of the step rides in the model's own.
+        self._step_for_tests = 0
         self.dial = hidden_variable(
-            model, "dial", [float(epoch), gain, 0.0], "float32", aggregation="only_first_replica"
+            model, "dial", self._told(), "float32", aggregation="only_first_replica"
         )
-        # JAX gives a test step no optimizer state, so the step rides in the model's own.
-        self._step = hidden_variable(model, "step", 0, "int32") if on_jax() else None
 
     @property
     def model(self) -> keras.Model | None:
@@ -101,8 +104,12 @@ class Clock:
         model = self._require_model()
         values = dict(zip(map(id, model.non_trainable_variables), state[1], strict=False))
         dial = values[id(self.dial)]
-        step = _iterations_in(model.optimizer, state[2]) if training else values[id(self._step)]
-        told = dict(zip(_ON_DIAL, (dial[0], dial[1], dial[2]), strict=True))
+        if training:
+            step = _iterations_in(model.optimizer, state[2])
+        else:
+            high, low = (ops.cast(dial[len(_ON_DIAL) + part], "int32") for part in (0, 1))
+            step = _STEP_PARTS * high + low
+        told = {name: dial[place] for place, name in enumerate(_ON_DIAL)}
         return Frame({"step": step, **told}.__getitem__, self)
 
     def set_gain(self, gain: float) -> None:
@@ -210,9 +217,9 @@ class Clock:
 
     def refresh(self) -> None:
         """Bring the copy of the step that a JAX test step reads up to date."""
-        if self._step is not None:
-            # A buffer that two variables share would be donated twice.
-            self._step.assign(ops.copy(ops.convert_to_tensor(self._host_step(), dtype="int32")))
+        if on_jax():
+            self._step_for_tests = self._host_step()
+            self._set_dial()
 
     @contextlib.contextmanager
     def evaluation(self) -> Iterator[None]:
@@ -223,7 +230,12 @@ class Clock:
             self._evaluations -= 1
 
     def _set_dial(self) -> None:
-        self.dial.assign([float(self.epoch), self.gain, self.raised])
+        self.dial.assign(self._told())
+
+    def _told(self) -> list[float]:
+        """What the dial shows."""
+        told = [float(self.epoch), self.gain, self.raised]
+        return [*told, *map(float, divmod(self._step_for_tests, _STEP_PARTS))] if on_jax() else told
 
     def _host_step(self) -> int:
         model = self._require_model()
