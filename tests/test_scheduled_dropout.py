@@ -75,6 +75,29 @@ def test_infinite_inputs_are_dropped_not_multiplied():
     assert set(ops.convert_to_numpy(y)) == {0.0, np.inf}
 
 
+class Scale(keras.layers.Layer):
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=input_shape[1:], initializer="ones")
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+
+@pytest.mark.parametrize("slope", [1.0, np.inf, np.nan])
+def test_what_is_dropped_has_gradient_zero_whatever_comes_from_above(slope):
+    scale = Scale()
+    dropout = ScheduledDropout(0.5, Constant(), seed=1)
+    model = keras.Sequential([keras.Input((1000,)), scale, dropout])
+    model.compile(keras.optimizers.SGD(0.25), loss=lambda y, p: ops.sum(y * p))
+    x = np.ones((1, 1000), "float32")
+    model.fit(x, slope * x, verbose=0, callbacks=[RegularizationScheduler(log=False)])
+    found = ops.convert_to_numpy(scale.scale)
+    # What is kept is scaled by 2, and so is its gradient.
+    dropped = found == 1
+    assert abs(dropped.mean() - 0.5) <= 5 * math.sqrt(0.25 / 1000)
+    np.testing.assert_array_equal(found[~dropped], 1 - 0.25 * 2 * slope)
+
+
 def test_inference_is_the_identity_to_the_bit():
     x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
     for training in (False, None):

@@ -50,8 +50,15 @@ class AtRate(OnSchedule):
         """
         rate = self._rate_now()
         drawn = keras.random.uniform(mask_shape, dtype="float32", seed=self.seed_generator)
-        kept = values * ops.cast(keep_scale(rate), values.dtype) if scaled else values
-        return ops.where(drawn >= rate, kept, ops.zeros((), kept.dtype))
+        keep, zero = drawn >= rate, ops.zeros((), values.dtype)
+        if scaled:
+            # A selection on either side of the scale: neither pass then ends with the scale,
+            # which XLA would write out as an array as large as the values before it adds up.
+            # Where one draw holds for many values, it does better with the scale outside.
+            if keras.backend.backend() == "jax" and tuple(mask_shape) == tuple(values.shape):
+                values = ops.where(keep, values, zero)
+            values = values * ops.cast(keep_scale(rate), values.dtype)
+        return ops.where(keep, values, zero)
 
     def _strengths(self) -> dict[str, float]:
         return {} if self.schedule is None else {"": self.rate}
