@@ -17,6 +17,7 @@ from keras_regplus.histograms import Histogram, _mapping, buckets, histogram
 
 NUMPY_DTYPES = ["bool", "int8", "uint8", "int32", "uint64", "float16", "float32", "float64"]
 ML_DTYPES = ["bfloat16", "float8_e4m3fn", "float8_e5m2", "int4"]
+COUNTS = st.integers(1, 255)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=8)
 
 
@@ -158,6 +159,43 @@ def test_large_arrays_are_counted_exactly(count, scale):
     check_result(values.astype("float32"), count, result)
     even = np.linspace(*result.edges[[0, -1]], count + 1)
     np.testing.assert_allclose(result.edges, even, atol=20 * scale * 2**-23)
+
+
+@pytest.mark.parametrize("count, size", [(30, 476_700), (39, 1_100_001), (40, 131_075)])
+@pytest.mark.parametrize("is_skewed", [False, True])
+def test_values_are_counted_as_well_when_several_are_one_number(count, size, is_skewed):
+    values = np.random.default_rng(5).normal(size=size).astype("float32")
+    values = values**8 if is_skewed else values
+    check_result(values, count, histogram(values, count))
+
+
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    ranges=st.lists(
+        st.tuples(FLOATS, FLOATS)
+        | st.builds(lambda x: (-abs(x), abs(x)), FLOATS)
+        | st.builds(lambda x, y: (x * 1e-38, y * 1e-38), st.floats(-9, 9), st.floats(-9, 9))
+        | st.builds(lambda x, n: (x, x + n * 2.0**-20 * abs(x)), FLOATS, COUNTS),
+        max_size=4,
+    ),
+    count=COUNTS,
+)
+def test_an_edge_is_the_first_number_that_is_mapped_to_its_bucket(ranges, count):
+    with np.errstate(over="ignore"):
+        ranges = np.sort(np.array(ranges, np.float32).reshape(-1, 2)).tolist()
+    ranges = [bounds for bounds in ranges if _mapping.can_map(*bounds, count)]
+    edges = _mapping.mapped_edges(ranges, count)
+    assert edges.dtype == np.float32 and edges.shape == (len(ranges), count + 1)
+    number = np.arange(1, count)
+    for (lowest, highest), row in zip(ranges, edges, strict=True):
+        scale = np.float32(count / (highest - lowest))
+        before = np.nextafter(row[1:-1], np.float32(-np.inf))
+        assert (row[0], row[-1]) == (lowest, highest)
+        assert ((row[1:-1] - np.float32(lowest)) * scale >= number).all()
+        assert ((before - np.float32(lowest)) * scale < number).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", ml_dtypes.bfloat16])

@@ -15,7 +15,12 @@ import pytest
 from keras import layers
 
 from keras_regplus import regularizers, schedules
-from keras_regplus.callbacks import RegularizationScheduler, WeightHistogram, _weight_records
+from keras_regplus.callbacks import (
+    RegularizationScheduler,
+    WeightHistogram,
+    _weight_reader,
+    _weight_records,
+)
 from keras_regplus.callbacks._on_device import counted_on_device
 from keras_regplus.diagnosis import read_history
 from keras_regplus.histograms._statistics import STATISTICS, statistics
@@ -272,6 +277,30 @@ def test_counts_made_on_a_device_are_those_of_numpy(case, dtype, block, monkeypa
         width = np.abs(finite).max()
         np.testing.assert_allclose(edges, even, atol=4e-7 * width)
         assert (edges[0], edges[-1]) == (finite.min(), finite.max())
+
+
+@pytest.mark.parametrize("many", [1, 100])
+def test_weights_are_those_of_the_moment_however_they_are_read(tmp_path, monkeypatch, many):
+    monkeypatch.setattr(_weight_reader, "_MANY", many)
+    steps = AfterEachStep()
+    fit(new_model(), steps, WeightHistogram(tmp_path, every_steps=1))
+    records = read(tmp_path / "weights")["net/hidden/kernel/histogram"]
+    assert list(records) == [0, 1, 2, 3, 4, 5, 6]
+    for step, rows in records.items():
+        kernel = steps.kernels[step]
+        edges = np.append(rows[:, 0], rows[-1, 1])
+        assert rows[:, 2].tolist() == np.histogram(kernel.astype("float64"), edges)[0].tolist()
+
+
+def test_weights_that_a_model_gets_while_it_trains_are_recorded(tmp_path):
+    class Adapts(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.layers[0].enable_lora(2)
+
+    fit(new_model(), Adapts(), WeightHistogram(tmp_path, include="hidden"))
+    found = read(tmp_path / "weights")
+    assert list(found["net/hidden/kernel/histogram"]) == [0, 1]
+    assert list(found["net/hidden/lora_kernel_a/histogram"]) == [1]
 
 
 def test_weights_on_an_accelerator_are_counted_there_or_copied(tmp_path, monkeypatch):

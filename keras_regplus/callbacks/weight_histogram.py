@@ -160,6 +160,8 @@ class WeightHistogram(keras.callbacks.Callback):
     def _begin(self) -> None:
         self._writers: dict[str, EventWriter] = {}
         self._recorder: Recorder | None = None
+        self._weights: list[Any] = []
+        self._selected: list[tuple[str, Any]] = []
         self._is_first_epoch = True
         self._writes = False
         self._problem: str | None = None
@@ -203,7 +205,8 @@ class WeightHistogram(keras.callbacks.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # Threads, their files and the model in training belong to this very object.
-        return {**self.__dict__, "_writers": {}, "_last_model": None, "_recorder": None}
+        own: dict[str, Any] = {"_writers": {}, "_recorder": None, "_weights": [], "_selected": []}
+        return {**self.__dict__, **own, "_last_model": None}
 
     def _on_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batches += batch - self._last_batch
@@ -264,6 +267,12 @@ class WeightHistogram(keras.callbacks.Callback):
 
     def _selected_weights(self) -> list[tuple[str, Any]]:
         weights = self.model.weights
+        # A training rarely gets new weights, and naming them takes as long as copying them.
+        if not self._selected or list(map(id, weights)) != list(map(id, self._weights)):
+            self._weights, self._selected = weights, self._chosen(weights)
+        return self._selected
+
+    def _chosen(self, weights: list[Any]) -> list[tuple[str, Any]]:
         selected = [w for w in weights if chosen(w.path, self._included, self._excluded)]
         # A model that is not built has only some of its weights, if any.
         if weights and not selected and self.model.built:
@@ -295,6 +304,7 @@ class WeightHistogram(keras.callbacks.Callback):
         self._writers.clear()
         # Its buffers are as large as the weights.
         self._recorder = None
+        self._weights, self._selected = [], []
 
     def _note(self, problem: str) -> None:
         self._problem = self._problem or problem

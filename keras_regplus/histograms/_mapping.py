@@ -15,7 +15,6 @@ import numpy as np
 __all__ = ["BLOCK", "can_map", "mapped_counts", "mapped_edges"]
 
 # Large enough that the interpreter lock is taken rarely, small enough for a core's cache.
-# Even, so that buckets can be counted in pairs.
 BLOCK = 131_072
 
 _TINY, _HUGE = (float(bound) for bound in (np.finfo("f4").tiny, np.finfo("f4").max))
@@ -31,39 +30,61 @@ def mapped_edges(ranges: Sequence[tuple[float, float]], buckets: int) -> np.ndar
     """The edges of each range, as rows: the first value of each bucket, then the highest."""
     lowest, highest = np.array(ranges, np.float32).reshape(-1, 2).T[..., None]
     scale = _scale(lowest, highest, buckets)
-    wanted = np.arange(1, buckets)
-    below = np.broadcast_to(_rank(lowest), (len(ranges), wanted.size))
-    first = np.broadcast_to(_rank(highest), below.shape)
-    while np.any(first - below > 1):
-        middle = (below + first) // 2
-        reached = (_of_rank(middle) - lowest) * scale >= wanted
-        first = np.where(reached, middle, first)
-        below = np.where(reached, below, middle)
-    return np.concatenate((lowest, _of_rank(first), highest), axis=1)
+    wanted = np.arange(1, buckets, dtype=np.float32)
+    start, end, factor, number = map(np.ravel, np.broadcast_arrays(lowest, highest, scale, wanted))
+
+    # Three roundings, each by 2**-24 at most, of a distance of at most twice the larger bound:
+    # the first value is not even this far from the ideal edge.
+    error = np.maximum(abs(start), abs(end)) * 2.0**-20
+    ideal = start + number * ((end.astype(np.float64) - start) / buckets)
+    below = _rank(np.maximum(ideal - error, start).astype(np.float32))
+    first = _rank(np.minimum(ideal + error, end).astype(np.float32))
+    while (at := np.flatnonzero(first - below > 1)).size:
+        middle = (below[at] + first[at]) // 2
+        is_reached = (_of_rank(middle) - start[at]) * factor[at] >= number[at]
+        first[at] = np.where(is_reached, middle, first[at])
+        below[at] = np.where(is_reached, below[at], middle)
+    inner = _of_rank(first).reshape(len(ranges), buckets - 1)
+    return np.concatenate((lowest, inner, highest), axis=1)
 
 
 def mapped_counts(values: np.ndarray, lowest: float, highest: float, buckets: int) -> np.ndarray:
     """The counts of finite values, of a type that float32 holds, between these edges."""
     start, scale = np.float32(lowest), _scale(np.float32(lowest), np.float32(highest), buckets)
-    scaled = np.empty(min(BLOCK, values.size + 1), np.float32)
-    numbers = np.empty(scaled.size, np.uint8)
-    pairs = np.zeros(buckets * 256, np.int64)
+    # The highest value may be rounded into one more bucket than there is.
+    base = buckets + 1
+    digits = _digits(values.size, base)
+    scaled = np.empty(min(BLOCK, values.size), np.float32)
+    numbers = np.empty(scaled.size, np.uint16)
+    joint = np.zeros(base**digits, np.int64)
+    counts = np.zeros(base, np.int64)
     for begin in range(0, values.size, BLOCK):
         block = values[begin : begin + BLOCK]
-        # One more, a zero, makes an odd block even. It is taken out in the end.
-        even = block.size + block.size % 2
-        scaled[even - 1] = 0
-        np.subtract(block, start, out=scaled[: block.size])
-        np.multiply(scaled[: block.size], scale, out=scaled[: block.size])
-        np.copyto(numbers[:even], scaled[:even], casting="unsafe")
-        # The highest value may be rounded into a bucket that there is not.
-        np.minimum(numbers, np.uint8(buckets - 1), out=numbers)
-        # Two bytes are one number of 16 bits: half as many to count.
-        pairs += np.bincount(numbers[:even].view(np.uint16), minlength=pairs.size)
-    square = pairs.reshape(buckets, 256)
-    counts = square.sum(axis=1) + square.sum(axis=0)[:buckets]
-    counts[0] -= values.size % 2
-    return counts
+        size = block.size
+        np.subtract(block, start, out=scaled[:size])
+        np.multiply(scaled[:size], scale, out=scaled[:size])
+        np.copyto(numbers[:size], scaled[:size], casting="unsafe")
+        whole = size - size % digits
+        first, *others = numbers[:whole].reshape(digits, -1)
+        for other in others:
+            np.multiply(first, np.uint16(base), out=first)
+            np.add(first, other, out=first)
+        joint += np.bincount(first, minlength=joint.size)
+        if whole < size:
+            counts += np.bincount(numbers[whole:size], minlength=base)
+    for place in range(digits):
+        counts += joint.reshape(base**place, base, -1).sum(axis=(0, 2))
+    counts[-2] += counts[-1]
+    return counts[:-1]
+
+
+def _digits(size: int, base: int) -> int:
+    """How many buckets to write as one number of 16 bits, since a number is dear to count.
+
+    The more, the fewer numbers, but the more counts to add up in the end.
+    """
+    most = min(2**16, size // 16)
+    return 3 if base**3 <= most else 2 if base**2 <= most else 1
 
 
 def _scale(lowest: Any, highest: Any, buckets: int) -> Any:

@@ -105,11 +105,12 @@ class _Range(NamedTuple):
         lowest, highest, finite = math.inf, -math.inf, 0
         for block in _blocks(values, number):
             # Both show it when a value is NaN or infinite.
-            low, high = block.min(), block.max()
-            if not np.isfinite(low) or not np.isfinite(high):
+            low, high = float(block.min()), float(block.max())
+            if not math.isfinite(low) or not math.isfinite(high):
                 block = block[np.isfinite(block)]
-                low, high = block.min(initial=np.inf), block.max(initial=-np.inf)
-            lowest, highest = min(lowest, float(low)), max(highest, float(high))
+                low = float(block.min(initial=math.inf))
+                high = float(block.max(initial=-math.inf))
+            lowest, highest = min(lowest, low), max(highest, high)
             finite += block.size
         return cls(*((lowest, highest) if finite else (0.0, 0.0)), finite, number)
 
