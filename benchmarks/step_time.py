@@ -1,6 +1,6 @@
 """What a training step costs with a scheduled penalty, over one with Keras's own L2.
 
-    KERAS_BACKEND=jax python -m benchmarks.step_time [ROUNDS [STEPS]]
+    KERAS_BACKEND=jax python -m benchmarks.step_time [ROUNDS [STEPS [NETWORK]]]
 
 In each round every variant trains for 100 steps, or as many as told, one after the other
 in one process, so that a busy moment hits all alike; a ratio compares two of one round.
@@ -91,12 +91,13 @@ def measure(network: str, rounds: int, steps: int) -> dict[str, np.ndarray]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    rounds, steps = [*map(int, arguments), *(40, 100)[len(arguments) :]]
+    numbers, networks = arguments[:2], arguments[2:] or NETWORKS
+    rounds, steps = [*map(int, numbers), *(40, 100)[len(numbers) :]]
     print(f"{keras.backend.backend()}, {platform.machine()}, {os.cpu_count()} cores,", end=" ")
     print(f"Python {platform.python_version()}, Keras {keras.__version__},", end=" ")
     print(f"{rounds} rounds of {steps} steps\n")
     print(f"{'':24s}{'us/step':>9s}{'ratio':>8s}{'25 %':>8s}{'75 %':>8s}{'us more':>9s}")
-    for network in NETWORKS:
+    for network in networks:
         times = measure(network, rounds, steps)
         print(network)
         for name, values in times.items():
