@@ -31,7 +31,8 @@ def ensure(truth: Any, message: str) -> None:
 def arguments_of(cls: type) -> list[str]:
     """The constructor's arguments, `*args` and `**kwargs` left out."""
     open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = inspect.signature(cls).parameters.values()
+    # Asked about the class, Python 3.11.2 tells the arguments of Keras's `__new__`.
+    _, *parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
     return [parameter.name for parameter in parameters if parameter.kind not in open_ended]
 
 
