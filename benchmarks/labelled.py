@@ -6,8 +6,8 @@ null where not finite. It may be compressed (`.gz`).
 * `HISTORIES`: 70 trainings of small networks on small tables. The constants of the
   criterion were chosen with these in view, together with other histories of our own,
   so figures on them flatter.
-* `UNSEEN`: 200 more, drawn after the verdict was fixed; one constant of the stop was
-  chosen later, with these in view as well. Made by
+* `UNSEEN`: 200 more, drawn after the rule of the verdict was fixed; the stop, and how
+  noise is measured, were chosen later, with an eye on these as well. Made by
   `python -m benchmarks.histories unseen.json.gz --count 200 --seed 5 --bare`.
 
 Each history is one of 16 runs of a configuration, and its label comes from all 16.
