@@ -105,10 +105,10 @@ class TrendTracker(Tracker):
 
     def _lasting_long_enough(self) -> int:
         """For how many epochs there has been enough to stop for, 0 where that is too few."""
-        # A single epoch that beats all others is a reason to wait, whatever the level says.
-        if self._best_epoch is None or self._epoch - self._best_epoch < _PATIENCE:
+        if self._best_epoch is None or self._pairs < _SHORTEST:
             return 0
-        if self._pairs < _SHORTEST:
+        # A single epoch that beats all others is a reason to wait, whatever the level says.
+        if self._epoch - self._best_epoch < _PATIENCE:
             return 0
         enough = (
             lasting

@@ -34,8 +34,8 @@ class Diagnosis:
         val_slope: The same for the validation curve.
         noise: Standard deviation of a single validation value, relative.
         epochs_past_best: Epochs since `best_epoch`.
-        should_stop: Whether training on is pointless: a later decision than the verdict,
-            and stricter about noise, for which a rise must have stood for some epochs.
+        should_stop: Whether training on is pointless: a decision of its own, stricter about
+            noise and time. It mostly comes after the verdict, for a small rise before it.
         reason: The verdict in one sentence, with its numbers.
         score: From 0 to 1, how far validation has risen: half the rise over the rise
             that would be called overfitting. Above 0.5 exactly when the verdict is

@@ -21,7 +21,7 @@ _TINY, _HUGE = (float(bound) for bound in (np.finfo("f4").tiny, np.finfo("f4").m
 
 
 def can_map(lowest: float, highest: float, buckets: int) -> bool:
-    """Whether float32 holds the range and its reciprocal, and a byte the number of a bucket."""
+    """Whether float32 holds the range and its reciprocal, and there are at most 255 buckets."""
     width = highest - lowest
     return buckets <= 255 and 0 < width < _HUGE and _TINY <= buckets / width < _HUGE
 
