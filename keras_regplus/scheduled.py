@@ -59,7 +59,7 @@ class OnSchedule:
         return 0.0 if clock is None or frames.is_tracing() else clock.raised
 
     def _strengths(self) -> dict[str, float]:
-        """Base values by the suffix that a log gives them."""
+        """Base values by the suffix that a log gives them; each class that inherits defines it."""
         raise NotImplementedError
 
     def _frame_outside_steps(self) -> Frame | None:

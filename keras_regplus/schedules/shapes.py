@@ -95,7 +95,10 @@ class LinearWarmup(Schedule):
 
 
 class _Shape(Schedule):
-    """What the shapes between two ends share: `start * (1 - share) + end * share`."""
+    """What the shapes between two ends share: `start * (1 - share) + end * share`.
+
+    A subclass defines `_share`.
+    """
 
     shortest = 1
 
