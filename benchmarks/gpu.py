@@ -21,9 +21,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_regplus.callbacks import RegularizationScheduler, WeightHistogram, _weight_records
-from keras_regplus.callbacks._on_device import counted_on_device
-from keras_regplus.callbacks._weight_reader import is_on_host
+from keras_regplus.callbacks import RegularizationScheduler, WeightHistogram
+from keras_regplus.callbacks.weight_histogram import _records
+from keras_regplus.callbacks.weight_histogram._on_device import counted_on_device
+from keras_regplus.callbacks.weight_histogram._reader import is_on_host
 from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import LinearWarmup
 from keras_regplus.testing import frozen_fit
@@ -73,7 +74,7 @@ def histograms_are_exact() -> bool:
     from tensorboard.util.tensor_util import make_ndarray
 
     model = network()
-    _weight_records._LARGE = 1000
+    _records._LARGE = 1000
     with tempfile.TemporaryDirectory() as folder:
         callbacks = [RegularizationScheduler(), WeightHistogram(folder)]
         model.fit(X, Y, batch_size=len(X) // STEPS, verbose=0, callbacks=callbacks)

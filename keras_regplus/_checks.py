@@ -11,10 +11,10 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["boolean", "complain", "count", "finite_number", "one_of"]
+__all__ = ["boolean", "count", "error_text", "finite_number", "one_of"]
 
 
-def complain(owner: str, name: str, rule: str, value: Any, advice: str) -> str:
+def error_text(owner: str, name: str, rule: str, value: Any, advice: str) -> str:
     """The text of a three-part error; `advice` is a sentence with its full stop."""
     return f"{owner}: `{name}` must be {rule}, got {value!r}. {advice}"
 
@@ -32,10 +32,10 @@ def finite_number(
     rule = "a finite number" + _range_text(minimum, maximum)
     # bool is a number to Python, and never what a user of ours meant.
     if isinstance(value, bool) or not isinstance(_unboxed(value), numbers.Real):
-        raise TypeError(complain(owner, name, rule, value, advice))
+        raise TypeError(error_text(owner, name, rule, value, advice))
     result = float(_unboxed(value))
     if not math.isfinite(result) or _outside(result, minimum, maximum):
-        raise ValueError(complain(owner, name, rule, value, advice))
+        raise ValueError(error_text(owner, name, rule, value, advice))
     return result
 
 
@@ -43,10 +43,10 @@ def count(owner: str, name: str, value: Any, *, minimum: int = 1, advice: str) -
     """Return `value` as a Python int, or raise if it is no whole number of at least `minimum`."""
     rule = f"a whole number of at least {minimum}"
     if isinstance(value, bool) or not isinstance(_unboxed(value), numbers.Real):
-        raise TypeError(complain(owner, name, rule, value, advice))
+        raise TypeError(error_text(owner, name, rule, value, advice))
     number = float(_unboxed(value))
     if not math.isfinite(number) or number != int(number) or number < minimum:
-        raise ValueError(complain(owner, name, rule, value, advice))
+        raise ValueError(error_text(owner, name, rule, value, advice))
     return int(_unboxed(value))
 
 
@@ -55,14 +55,14 @@ def one_of(owner: str, name: str, value: Any, allowed: Iterable[Any], *, advice:
     allowed = tuple(allowed)
     if value not in allowed:
         rule = "one of " + ", ".join(repr(item) for item in allowed)
-        raise ValueError(complain(owner, name, rule, value, advice))
+        raise ValueError(error_text(owner, name, rule, value, advice))
     return value
 
 
 def boolean(owner: str, name: str, value: Any, *, advice: str) -> bool:
     """Return `value`, or raise if it is not True or False."""
     if type(value).__name__ not in ("bool", "bool_"):
-        raise TypeError(complain(owner, name, "True or False", value, advice))
+        raise TypeError(error_text(owner, name, "True or False", value, advice))
     return bool(value)
 
 

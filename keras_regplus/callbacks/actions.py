@@ -13,12 +13,12 @@ from typing import Any
 
 from keras import ops
 
-from keras_regplus import wiring
-from keras_regplus._checks import boolean, complain, count, finite_number
+from keras_regplus._checks import boolean, count, error_text, finite_number
 from keras_regplus._warnings import warn
-from keras_regplus.clock import Clock
+from keras_regplus.clock import wiring
+from keras_regplus.clock.clock import Clock
+from keras_regplus.clock.scheduled import ScheduledMixin
 from keras_regplus.diagnosis import Diagnosis
-from keras_regplus.scheduled import OnSchedule
 
 __all__ = ["Action", "RaiseDropout", "RaiseRegularization", "ReduceLearningRate"]
 
@@ -34,7 +34,7 @@ class Action:
 
     Args:
         cooldown: Epochs between two steps, at least 0. Defaults to 5.
-        way_back: Whether a step is taken back when the verdict is `"healthy"` again.
+        undo_when_healthy: Whether a step is taken back when the verdict is `"healthy"` again.
             Defaults to True.
 
     Raises:
@@ -53,12 +53,14 @@ class Action:
         ['now at 1', None, None, 'now at 2', None, None, 'now at 1']
     """
 
-    def __init__(self, cooldown: int = 5, way_back: bool = True) -> None:
+    def __init__(self, cooldown: int = 5, undo_when_healthy: bool = True) -> None:
         owner = type(self).__name__
         advice = "Use 5 to see what a step did."
         self.cooldown = count(owner, "cooldown", cooldown, minimum=0, advice=advice)
         advice = "Use True to take steps back."
-        self.way_back = boolean(owner, "way_back", way_back, advice=advice)
+        self.undo_when_healthy = boolean(
+            owner, "undo_when_healthy", undo_when_healthy, advice=advice
+        )
         self.begin()
 
     def set_model(self, model: Any) -> None:
@@ -79,7 +81,7 @@ class Action:
             return None
         if diagnosis.verdict == "overfitting":
             steps = self.steps + 1
-        elif diagnosis.verdict == "healthy" and self.way_back and self.steps:
+        elif diagnosis.verdict == "healthy" and self.undo_when_healthy and self.steps:
             steps = self.steps - 1
         else:
             return None
@@ -107,7 +109,7 @@ class ReduceLearningRate(Action):
         factor: What the rate is multiplied by at each step, above 0 and below 1.
             Defaults to 0.5.
         cooldown: Epochs between two steps, at least 0. Defaults to 5.
-        way_back: Whether a step is taken back when the verdict is `"healthy"` again.
+        undo_when_healthy: Whether a step is taken back when the verdict is `"healthy"` again.
             Defaults to True.
 
     Raises:
@@ -119,8 +121,10 @@ class ReduceLearningRate(Action):
         >>> detector = OverfittingDetector(action=actions.ReduceLearningRate(0.3))
     """
 
-    def __init__(self, factor: float = 0.5, cooldown: int = 5, way_back: bool = True) -> None:
-        super().__init__(cooldown, way_back)
+    def __init__(
+        self, factor: float = 0.5, cooldown: int = 5, undo_when_healthy: bool = True
+    ) -> None:
+        super().__init__(cooldown, undo_when_healthy)
         self.factor = _between_0_and_1("factor", factor)
 
     def begin(self) -> None:
@@ -157,7 +161,7 @@ class ReduceLearningRate(Action):
             model.optimizer.learning_rate = self._rates[1]
 
 
-class _OnTheClock(Action):
+class _ClockAction(Action):
     """Changes a number of the model's clock, which a compiled step reads anew each time.
 
     A subclass says where the number stands (`_read`, `_write`), what it is after so many
@@ -214,7 +218,7 @@ class _OnTheClock(Action):
         raise NotImplementedError
 
 
-class RaiseRegularization(_OnTheClock):
+class RaiseRegularization(_ClockAction):
     """Multiplies every scheduled strength and rate of the model, live.
 
     Use it as `ReduceLROnPlateau` is used, but for regularization. It changes the gain,
@@ -228,7 +232,7 @@ class RaiseRegularization(_OnTheClock):
         limit: The largest gain, at least 1. A model with dropping layers gets none that
             would lift the highest rate above 0.9. Defaults to 16.
         cooldown: Epochs between two steps, at least 0. Defaults to 5.
-        way_back: Whether a step is taken back when the verdict is `"healthy"` again.
+        undo_when_healthy: Whether a step is taken back when the verdict is `"healthy"` again.
             Defaults to True.
 
     Raises:
@@ -241,9 +245,13 @@ class RaiseRegularization(_OnTheClock):
     """
 
     def __init__(
-        self, factor: float = 2.0, limit: float = 16.0, cooldown: int = 5, way_back: bool = True
+        self,
+        factor: float = 2.0,
+        limit: float = 16.0,
+        cooldown: int = 5,
+        undo_when_healthy: bool = True,
     ) -> None:
-        super().__init__(cooldown, way_back)
+        super().__init__(cooldown, undo_when_healthy)
         self.factor = _above_1("factor", factor)
         self.limit = finite_number(
             "RaiseRegularization",
@@ -273,7 +281,7 @@ class RaiseRegularization(_OnTheClock):
         return f"everything scheduled counts {value:.3g} times now"
 
 
-class RaiseDropout(_OnTheClock):
+class RaiseDropout(_ClockAction):
     """Adds to every dropout rate of the model, live.
 
     Use it where a stronger penalty is not what helps. It changes the rates of those
@@ -287,7 +295,7 @@ class RaiseDropout(_OnTheClock):
         limit: The most that is added in all, above 0 and at most 1. No more is added
             than lifts the highest rate to 0.9. Defaults to 0.3.
         cooldown: Epochs between two steps, at least 0. Defaults to 5.
-        way_back: Whether a step is taken back when the verdict is `"healthy"` again.
+        undo_when_healthy: Whether a step is taken back when the verdict is `"healthy"` again.
             Defaults to True.
 
     Raises:
@@ -300,9 +308,9 @@ class RaiseDropout(_OnTheClock):
     """
 
     def __init__(
-        self, by: float = 0.1, limit: float = 0.3, cooldown: int = 5, way_back: bool = True
+        self, by: float = 0.1, limit: float = 0.3, cooldown: int = 5, undo_when_healthy: bool = True
     ) -> None:
-        super().__init__(cooldown, way_back)
+        super().__init__(cooldown, undo_when_healthy)
         self.by, self.limit = _share("by", by), _share("limit", limit)
 
     _needed = (
@@ -315,20 +323,20 @@ class RaiseDropout(_OnTheClock):
         return any(_scheduled_rates(model))
 
     def _read(self, clock: Clock) -> float:
-        return clock.raised
+        return clock.rate_offset
 
     def _value(self, base: float, steps: int, rate: float) -> float:
         limit = min(self.limit, _HIGHEST_RATE - rate)
         return min(base + steps * self.by, max(limit, base))
 
     def _write(self, clock: Clock, value: float) -> str:
-        clock.set_raised(value)
+        clock.set_rate_offset(value)
         return f"dropout rates are raised by {value:.3g} now"
 
 
-def _scheduled_rates(model: Any) -> Iterator[OnSchedule]:
+def _scheduled_rates(model: Any) -> Iterator[ScheduledMixin]:
     for _, part in wiring.scheduled_parts(model):
-        if isinstance(part, OnSchedule) and part._kind == "rate" and part.schedule is not None:
+        if isinstance(part, ScheduledMixin) and part._kind == "rate" and part.schedule is not None:
             yield part
 
 
@@ -343,7 +351,7 @@ def _share(name: str, value: Any) -> float:
     advice = "Use 0.1 to drop a tenth more."
     number = finite_number("RaiseDropout", name, value, minimum=0, maximum=1, advice=advice)
     if number == 0:
-        raise ValueError(complain("RaiseDropout", name, "above 0", value, advice))
+        raise ValueError(error_text("RaiseDropout", name, "above 0", value, advice))
     return number
 
 
@@ -356,7 +364,7 @@ def _between_0_and_1(name: str, value: Any) -> float:
     number = finite_number("ReduceLearningRate", name, value, minimum=0, maximum=1, advice=advice)
     if not 0 < number < 1:
         rule = "above 0 and below 1"
-        raise ValueError(complain("ReduceLearningRate", name, rule, value, advice))
+        raise ValueError(error_text("ReduceLearningRate", name, rule, value, advice))
     return number
 
 
@@ -364,5 +372,5 @@ def _above_1(name: str, value: Any) -> float:
     advice = "Use 2 to double the strengths."
     number = finite_number("RaiseRegularization", name, value, minimum=1, advice=advice)
     if number == 1:
-        raise ValueError(complain("RaiseRegularization", name, "above 1", value, advice))
+        raise ValueError(error_text("RaiseRegularization", name, "above 1", value, advice))
     return number

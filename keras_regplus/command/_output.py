@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from keras_regplus.diagnosis import Diagnosis
-from keras_regplus.diagnosis._epochs import History, has_number
+from keras_regplus.histories.epochs import History, has_number
 
 __all__ = ["Row", "as_json", "as_table", "draw", "printable", "write"]
 

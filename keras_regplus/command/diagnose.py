@@ -11,9 +11,9 @@ from dataclasses import replace
 from keras_regplus.command import _output
 from keras_regplus.command._output import Row
 from keras_regplus.diagnosis import Diagnosis, diagnose
-from keras_regplus.diagnosis._epochs import History
-from keras_regplus.diagnosis._pairs import choose_metric, direction, metrics_with_twin
-from keras_regplus.diagnosis._run_files import NoHistoryError, RunFiles, find_runs, read_run
+from keras_regplus.histories.epochs import History
+from keras_regplus.histories.metric_choice import choose_metric, direction, metrics_with_twin
+from keras_regplus.histories.runs import NoHistoryError, RunFiles, find_runs, read_run
 
 __all__ = ["add_parser"]
 
@@ -102,7 +102,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         return _diagnose(arguments)
     except DiagnoseError as error:
-        _complain(str(error))
+        _print_error(str(error))
         return 2
 
 
@@ -111,7 +111,7 @@ def _diagnose(arguments: argparse.Namespace) -> int:
     runs = _runs(arguments.paths, unreadable)
     rows = list(_rows(_with_progress(runs), arguments, unreadable))
     for path, reason in unreadable.items():
-        _complain(f"{path}: {reason}")
+        _print_error(f"{path}: {reason}")
     if not rows:
         raise DiagnoseError("there is no training in what was given.")
     _output.write(_output.as_json(rows, unreadable) if arguments.json else _output.as_table(rows))
@@ -195,7 +195,7 @@ def _draw(rows: list[Row], path: str) -> None:
     except (OSError, ValueError) as error:
         raise DiagnoseError(f"cannot draw into {path!r}: {_reason(error)}") from None
     if left_out:
-        _complain(f"{path} shows the first runs; {left_out} are left out.")
+        _print_error(f"{path} shows the first runs; {left_out} are left out.")
 
 
 def _reason(error: Exception) -> str:
@@ -203,5 +203,5 @@ def _reason(error: Exception) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _complain(message: str) -> None:
+def _print_error(message: str) -> None:
     print(_output.printable(f"{_PROGRAM}: {message}", sys.stderr), file=sys.stderr)

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from keras_regplus.demo import DemoError, run
+    from keras_regplus.command.demo import DemoError, run
 
     try:
         run(arguments.output, epochs=arguments.epochs, seed=arguments.seed)

@@ -5,10 +5,11 @@ NumPy only: usable on the numbers of any framework.
 
 from __future__ import annotations
 
-from keras_regplus.diagnosis.histories import diagnose, diagnose_history, read_history
+from keras_regplus.diagnosis._diagnose import diagnose, diagnose_history
 from keras_regplus.diagnosis.prechelt import GL, PQ, UP
 from keras_regplus.diagnosis.trend import TrendTracker
 from keras_regplus.diagnosis.verdicts import Diagnosis
+from keras_regplus.histories.read import read_history
 
 __all__ = [
     "GL",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from keras_regplus._checks import complain, one_of
+from keras_regplus._checks import error_text, one_of
 from keras_regplus.diagnosis.verdicts import Diagnosis
 
 __all__ = ["Tracker"]
@@ -75,7 +75,7 @@ class Tracker:
         except (TypeError, ValueError):
             advice = "Pass None for an epoch that was not measured."
             owner = type(self).__name__
-            raise TypeError(complain(owner, name, "a number or None", value, advice)) from None
+            raise TypeError(error_text(owner, name, "a number or None", value, advice)) from None
 
     def _count_lost(self, train: float | None, val: float | None) -> None:
         if train is not None:

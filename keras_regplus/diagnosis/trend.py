@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_regplus.diagnosis._curves import ThinnedPoints
-from keras_regplus.diagnosis._reading import read
 from keras_regplus.diagnosis._tracker import Tracker
+from keras_regplus.diagnosis._trend_rule import read
 
 __all__ = ["TrendTracker"]
 

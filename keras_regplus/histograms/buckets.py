@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_regplus._checks import complain, count
+from keras_regplus._checks import count, error_text
 from keras_regplus.histograms._mapping import BLOCK, can_map, mapped_counts, mapped_edges
 
 __all__ = ["Histogram", "histogram", "histograms_of"]
@@ -139,7 +139,9 @@ def _working_type(dtype: np.dtype) -> np.dtype:
     if np.can_cast(dtype, np.float64, "same_kind"):
         return np.dtype(np.float64)
     raise TypeError(
-        complain("histogram", "values", "real numbers", dtype.name, "Convert them to a float type.")
+        error_text(
+            "histogram", "values", "real numbers", dtype.name, "Convert them to a float type."
+        )
     )
 
 

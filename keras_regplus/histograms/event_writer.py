@@ -9,8 +9,8 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_regplus.histograms._event_file import EventFile
 from keras_regplus.histograms._records import Value
+from keras_regplus.histograms.event_file import EventFile
 
 __all__ = ["EventWriter"]
 

@@ -9,15 +9,15 @@ from keras import ops
 
 from keras_regplus import schedules
 from keras_regplus._checks import finite_number
-from keras_regplus.scheduled import OnSchedule
+from keras_regplus.clock.scheduled import ScheduledMixin
 
-__all__ = ["AtRate", "checked_rate", "keep_scale"]
+__all__ = ["RateMixin", "checked_rate", "keep_scale"]
 
 # float16 ends at 65504, and an infinite scale would make the gradient of what is dropped NaN.
 _SMALLEST_KEPT = 2.0**-15
 
 
-class AtRate(OnSchedule):
+class RateMixin(ScheduledMixin):
     """A layer that drops a share `rate` of something while training.
 
     A subclass sets `rate`, `schedule`, `seed` and `seed_generator` in its constructor. The
@@ -38,7 +38,7 @@ class AtRate(OnSchedule):
         """The share to drop in this step, from 0 to 1: a float, or a float32 scalar."""
         if self.schedule is None:
             return self.rate
-        rate = ops.cast(self._now(self.rate), "float32") + self._raised()
+        rate = ops.cast(self._now(self.rate), "float32") + self._rate_offset()
         return ops.clip(rate, 0.0, 1.0)
 
     def _drop(self, values: Any, mask_shape: Any, scaled: bool = True) -> Any:

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regplus._checks import boolean, complain, count, one_of
+from keras_regplus._checks import boolean, count, error_text, one_of
 from keras_regplus.layers import _block_masks as masks
-from keras_regplus.layers._rates import AtRate, checked_rate, keep_scale
-from keras_regplus.schedules.base import checked_schedule
+from keras_regplus.layers._rates import RateMixin, checked_rate, keep_scale
+from keras_regplus.schedules.serialization import checked_schedule
 
 
-class _DropBlock(AtRate, keras.layers.Layer):
+class _DropBlock(RateMixin, keras.layers.Layer):
     """What DropBlock does on maps of `_rank` axes."""
 
     _rank: int
@@ -58,7 +58,7 @@ class _DropBlock(AtRate, keras.layers.Layer):
             owner = type(self).__name__
             rule = f"of rank {rank}: batch, channels and {self._rank} axes of a map"
             advice = "Choose DropBlock1D, 2D or 3D by the rank of the map."
-            raise ValueError(complain(owner, "inputs", rule, tuple(input_shape), advice))
+            raise ValueError(error_text(owner, "inputs", rule, tuple(input_shape), advice))
         self.input_spec = keras.layers.InputSpec(ndim=rank)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -243,5 +243,5 @@ def _checked_blocks(owner: str, rank: int, block_size: Any) -> tuple[int, ...]:
         block_size = (block_size,) * rank
     if len(block_size) != rank:
         rule = f"a whole number, or {rank} of them"
-        raise ValueError(complain(owner, "block_size", rule, block_size, advice))
+        raise ValueError(error_text(owner, "block_size", rule, block_size, advice))
     return tuple(count(owner, "block_size", edge, advice=advice) for edge in block_size)

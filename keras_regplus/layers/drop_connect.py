@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regplus._checks import complain
-from keras_regplus.layers._rates import AtRate, checked_rate
-from keras_regplus.schedules.base import checked_schedule
+from keras_regplus._checks import error_text
+from keras_regplus.layers._rates import RateMixin, checked_rate
+from keras_regplus.schedules.serialization import checked_schedule
 
 _LAYERS = (
     keras.layers.Dense,
@@ -27,7 +27,7 @@ _KEPT = {"bias"}
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
-class DropConnect(AtRate, keras.layers.Wrapper):
+class DropConnect(RateMixin, keras.layers.Wrapper):
     """Runs a layer with some of its weights set to 0 in training.
 
     Use it around a large fully connected layer, as the paper does, or a convolution; prefer
@@ -143,5 +143,5 @@ def _checked_layer(layer: Any) -> keras.layers.Layer:
     if not isinstance(layer, _LAYERS):
         rule = f"one of {', '.join(kind.__name__ for kind in _LAYERS)}"
         advice = "Use `ScheduledDropout` after a layer of another kind."
-        raise TypeError(complain("DropConnect", "layer", rule, layer, advice))
+        raise TypeError(error_text("DropConnect", "layer", rule, layer, advice))
     return layer

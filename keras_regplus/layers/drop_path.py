@@ -8,13 +8,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regplus._checks import boolean, complain, count, finite_number, one_of
-from keras_regplus.layers._rates import AtRate, checked_rate
-from keras_regplus.schedules.base import checked_schedule
+from keras_regplus._checks import boolean, count, error_text, finite_number, one_of
+from keras_regplus.layers._rates import RateMixin, checked_rate
+from keras_regplus.schedules.serialization import checked_schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
-class DropPath(AtRate, keras.layers.Layer):
+class DropPath(RateMixin, keras.layers.Layer):
     """Drops a whole residual branch at random: stochastic depth.
 
     Use it at the end of a residual branch, just before the branch is added to its
@@ -97,7 +97,7 @@ class DropPath(AtRate, keras.layers.Layer):
         if len(input_shape) == 0:
             rule = "a tensor with a batch axis"
             raise ValueError(
-                complain("DropPath", "inputs", rule, input_shape, "Add the axis in front.")
+                error_text("DropPath", "inputs", rule, input_shape, "Add the axis in front.")
             )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -172,6 +172,6 @@ def _checked_depths(depths: Any) -> list[int]:
     advice = "Use the number of blocks, or a list with one for each stage."
     if isinstance(depths, str) or (isinstance(depths, Sequence) and not depths):
         rule = "a whole number or a list of them"
-        raise ValueError(complain("drop_path_rates", "depths", rule, depths, advice))
+        raise ValueError(error_text("drop_path_rates", "depths", rule, depths, advice))
     stages = depths if isinstance(depths, Sequence) else [depths]
     return [count("drop_path_rates", "depths", stage, advice=advice) for stage in stages]

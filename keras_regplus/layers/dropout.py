@@ -7,16 +7,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regplus._checks import complain
-from keras_regplus.layers._rates import AtRate, checked_rate
-from keras_regplus.schedules.base import checked_schedule
+from keras_regplus._checks import error_text
+from keras_regplus.layers._rates import RateMixin, checked_rate
+from keras_regplus.schedules.serialization import checked_schedule
 
 # On TensorFlow Keras draws its mask in the dtype of the inputs, and these lose small rates.
 _HALF = ("bfloat16", "float16")
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
-class ScheduledDropout(AtRate, keras.layers.Dropout):
+class ScheduledDropout(RateMixin, keras.layers.Dropout):
     """Dropout with a rate that follows a schedule inside the compiled step.
 
     Use it to bring dropout in slowly, or to fade it out; prefer
@@ -109,7 +109,7 @@ def _checked_noise_shape(noise_shape: Any) -> tuple[int | None, ...] | None:
         for size in sizes
     ):
         raise ValueError(
-            complain(
+            error_text(
                 "ScheduledDropout",
                 "noise_shape",
                 "None or a tuple of positive whole numbers and None",

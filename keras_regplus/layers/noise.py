@@ -9,12 +9,12 @@ from keras import ops
 
 from keras_regplus import schedules
 from keras_regplus._checks import finite_number
-from keras_regplus.scheduled import OnSchedule
-from keras_regplus.schedules.base import checked_schedule
+from keras_regplus.clock.scheduled import ScheduledMixin
+from keras_regplus.schedules.serialization import checked_schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
-class ScheduledGaussianNoise(OnSchedule, keras.layers.Layer):
+class ScheduledGaussianNoise(ScheduledMixin, keras.layers.Layer):
     """Additive Gaussian noise with a standard deviation that follows a schedule.
 
     Use it on inputs or activations of a known scale, to fade noise out towards the end of

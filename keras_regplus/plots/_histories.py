@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_regplus._checks import complain
+from keras_regplus._checks import error_text
 from keras_regplus.diagnosis import Diagnosis, diagnose
-from keras_regplus.diagnosis._epochs import History
-from keras_regplus.diagnosis.histories import _curves
+from keras_regplus.histories.epochs import History
+from keras_regplus.histories.read import as_history
 
-__all__ = ["History", "Line", "judge", "line_of", "metrics_of", "read"]
+__all__ = ["History", "Line", "checked_history", "judge", "line_of", "metrics_of"]
 
 
 class Line(NamedTuple):
@@ -24,14 +24,14 @@ class Line(NamedTuple):
     deviation: np.ndarray | None
 
 
-def read(owner: str, argument: str, history: Any) -> History:
+def checked_history(owner: str, argument: str, history: Any) -> History:
     """A history of any kind as lists, with None where an epoch has no value."""
     try:
-        return _curves(history)
+        return as_history(history)
     except TypeError as error:
         rule = "a History, a dict of lists, a DataFrame or a path"
         advice = "Pass what `fit` returned, or its `history`."
-        raise TypeError(complain(owner, argument, rule, history, advice)) from error
+        raise TypeError(error_text(owner, argument, rule, history, advice)) from error
 
 
 def metrics_of(history: History) -> list[str]:

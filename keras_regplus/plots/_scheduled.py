@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from keras_regplus._checks import complain
+from keras_regplus._checks import error_text
 from keras_regplus.plots._drawing import title_of
 from keras_regplus.plots._groups import Group
 from keras_regplus.plots._histories import History, Line, line_of
@@ -20,11 +20,11 @@ def checked_scheduled(scheduled: Any, groups: Iterable[list[History]]) -> str | 
     owner, name = "HistoryPlotter", "scheduled"
     if not isinstance(scheduled, str):
         advice = "Use 'strength' or 'rate'."
-        raise TypeError(complain(owner, name, "a text or None", scheduled, advice))
+        raise TypeError(error_text(owner, name, "a text or None", scheduled, advice))
     if not any(_keys(runs, scheduled) for runs in groups):
         rule = "the beginning of a key that a history has"
         advice = "Train with callbacks.RegularizationScheduler(), which logs them."
-        raise ValueError(complain(owner, name, rule, scheduled, advice))
+        raise ValueError(error_text(owner, name, rule, scheduled, advice))
     return scheduled
 
 

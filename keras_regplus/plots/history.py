@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras_regplus._checks import boolean, complain, finite_number, one_of
-from keras_regplus.diagnosis._names import direction_of_name
+from keras_regplus._checks import boolean, error_text, finite_number, one_of
+from keras_regplus.histories.metric_names import direction_of_name
 from keras_regplus.plots._drawing import COLORS, MARKERS, finish, pyplot, title_of
 from keras_regplus.plots._groups import Group, draw_curves
-from keras_regplus.plots._histories import History, metrics_of, read
+from keras_regplus.plots._histories import History, checked_history, metrics_of
 from keras_regplus.plots._marks import Marks
 from keras_regplus.plots._scheduled import checked_scheduled, draw_scheduled
 
@@ -137,7 +137,7 @@ class HistoryPlotter:
                     known = ", ".join(metrics_of(history)) or "nothing"
                     advice = f"The history of {name!r} has: {known}."
                     rule = "a metric that every history has"
-                    raise ValueError(complain(_OWNER, "metric", rule, metric, advice))
+                    raise ValueError(error_text(_OWNER, "metric", rule, metric, advice))
         return str(metric)
 
     def _group(self, name: Any, runs: list[History], with_markers: bool) -> Group:
@@ -151,21 +151,24 @@ def _checked_histories(histories: Any) -> dict[Any, list[History]]:
     rule = "a dict of name to history"
     advice = 'Pass for example {"large": history}.'
     if not isinstance(histories, Mapping):
-        raise TypeError(complain(_OWNER, "histories", rule, histories, advice))
+        raise TypeError(error_text(_OWNER, "histories", rule, histories, advice))
     listed = {
         name: list(runs) if isinstance(runs, list | tuple) else [runs]
         for name, runs in histories.items()
     }
     if not listed or not all(listed.values()):
-        raise ValueError(complain(_OWNER, "histories", rule, histories, advice))
-    return {name: [read(_OWNER, "histories", run) for run in runs] for name, runs in listed.items()}
+        raise ValueError(error_text(_OWNER, "histories", rule, histories, advice))
+    return {
+        name: [checked_history(_OWNER, "histories", run) for run in runs]
+        for name, runs in listed.items()
+    }
 
 
 def _checked_metric(metric: Any) -> Any:
     if metric is None or isinstance(metric, str):
         return metric
     advice = "Use a key of `history.history` such as 'loss'."
-    raise TypeError(complain(_OWNER, "metric", "a text", metric, advice))
+    raise TypeError(error_text(_OWNER, "metric", "a text", metric, advice))
 
 
 def _checked_std(std: Any) -> float | None:

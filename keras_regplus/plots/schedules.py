@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_regplus._checks import complain, count
+from keras_regplus._checks import count, error_text
 from keras_regplus.plots._drawing import COLORS, pyplot
-from keras_regplus.schedules.base import checked_part, end_of, unit_of
 from keras_regplus.schedules.evaluation import values_at
+from keras_regplus.schedules.serialization import checked_part, end_of, unit_of
 
 __all__ = ["plot_schedule"]
 
@@ -79,7 +79,7 @@ def _checked_schedules(schedules: Any) -> dict[Any, Any]:
         return {"": checked_part(owner, name, schedules, "a dict of name to schedule, ")}
     if not schedules:
         advice = 'Pass for example {"warmup": LinearWarmup(1000)}.'
-        raise ValueError(complain(owner, name, "at least one schedule", schedules, advice))
+        raise ValueError(error_text(owner, name, "at least one schedule", schedules, advice))
     return {key: checked_part(owner, name, schedule) for key, schedule in schedules.items()}
 
 
@@ -87,7 +87,9 @@ def _common_unit(drawn: Mapping[Any, Any]) -> str:
     units = sorted(filter(None, {unit_of(schedule) for schedule in drawn.values()}))
     if len(units) > 1:
         rule, advice = "schedules of one unit", "Draw steps and epochs on two Axes."
-        raise ValueError(complain("plot_schedule", "schedules", rule, " and ".join(units), advice))
+        raise ValueError(
+            error_text("plot_schedule", "schedules", rule, " and ".join(units), advice)
+        )
     return units[0] if units else "step"
 
 
@@ -98,7 +100,7 @@ def _checked_length(length: Any, drawn: Mapping[Any, Any]) -> int:
     ends = [end for end in map(end_of, drawn.values()) if end]
     if not ends:
         rule = "a whole number where no schedule has an end"
-        raise ValueError(complain("plot_schedule", "length", rule, None, advice))
+        raise ValueError(error_text("plot_schedule", "length", rule, None, advice))
     return math.ceil(1.1 * max(ends))
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_regplus._checks import complain
+from keras_regplus._checks import error_text
 from keras_regplus.diagnosis import Diagnosis
 from keras_regplus.plots._drawing import COLORS, finish, pyplot, title_of
 from keras_regplus.plots._groups import Group, draw_curves
-from keras_regplus.plots._histories import History, judge, metrics_of, read
+from keras_regplus.plots._histories import History, checked_history, judge, metrics_of
 
 __all__ = ["plot_diagnosis", "plot_history"]
 
@@ -51,11 +51,11 @@ def plot_history(history: Any) -> Any:
         'Overfitting since epoch 1, best epoch 0'
         >>> matplotlib.pyplot.close(figure)
     """
-    curves = read("plot_history", "history", history)
+    curves = checked_history("plot_history", "history", history)
     if "loss" not in curves:
         advice = "Pass what `fit` returned, after at least one epoch."
         rule = "a history with a loss"
-        raise ValueError(complain("plot_history", "history", rule, metrics_of(curves), advice))
+        raise ValueError(error_text("plot_history", "history", rule, metrics_of(curves), advice))
     panels = [keys for keys in _panels(curves) if keys]
     figure, axes = pyplot().subplots(
         1, len(panels), figsize=(5.5 * len(panels), 4), layout="constrained", squeeze=False
@@ -116,7 +116,7 @@ def plot_diagnosis(
     numbers = _checked_epochs(train, val, epochs)
     if not isinstance(diagnosis, Diagnosis):
         advice = "Pass what `diagnose` returns."
-        raise TypeError(complain("plot_diagnosis", "diagnosis", "a Diagnosis", diagnosis, advice))
+        raise TypeError(error_text("plot_diagnosis", "diagnosis", "a Diagnosis", diagnosis, advice))
     ax = pyplot().gca() if ax is None else ax
     for values, label, style in ((train, "Training", "-"), (val, "Validation", "--")):
         ax.plot(*_known(numbers, values), style, color=COLORS[0], label=label)
@@ -163,11 +163,11 @@ def _checked_epochs(train: Any, val: Any, epochs: Any) -> Sequence[int]:
     owner, advice = "plot_diagnosis", "Put None where an epoch has no value."
     if not len(train):
         rule = "at least one value"
-        raise ValueError(complain(owner, "train", rule, train, advice))
+        raise ValueError(error_text(owner, "train", rule, train, advice))
     for name, values in (("val", val), ("epochs", numbers)):
         if len(values) != len(train):
             rule = f"as long as `train` ({len(train)} epochs)"
-            raise ValueError(complain(owner, name, rule, f"{len(values)} epochs", advice))
+            raise ValueError(error_text(owner, name, rule, f"{len(values)} epochs", advice))
     return numbers
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_regplus._checks import complain, count
+from keras_regplus._checks import count, error_text
 from keras_regplus.histograms import histogram
 from keras_regplus.plots._drawing import COLORS, pyplot
 
@@ -75,9 +75,9 @@ def _named(models: Any) -> dict[str, Any]:
         return {models.name: models}
     rule, advice = "a model or a dict of name to model", 'Pass for example {"plain": model}.'
     if not isinstance(models, Mapping):
-        raise TypeError(complain(_OWNER, "models", rule, models, advice))
+        raise TypeError(error_text(_OWNER, "models", rule, models, advice))
     if not models:
-        raise ValueError(complain(_OWNER, "models", rule, models, advice))
+        raise ValueError(error_text(_OWNER, "models", rule, models, advice))
     return {str(name): model for name, model in models.items()}
 
 
@@ -86,9 +86,9 @@ def _checked_pattern(include: Any) -> re.Pattern[str]:
     try:
         return re.compile("" if include is None else include)
     except TypeError as error:
-        raise TypeError(complain(_OWNER, "include", rule, include, advice)) from error
+        raise TypeError(error_text(_OWNER, "include", rule, include, advice)) from error
     except re.error as error:
-        raise ValueError(complain(_OWNER, "include", rule, include, advice)) from error
+        raise ValueError(error_text(_OWNER, "include", rule, include, advice)) from error
 
 
 def _chosen(name: str, model: Any, pattern: re.Pattern[str]) -> np.ndarray:
@@ -99,7 +99,7 @@ def _chosen(name: str, model: Any, pattern: re.Pattern[str]) -> np.ndarray:
         paths = ", ".join(path for path, _ in arrays) or "none"
         rule = f"an expression that finds weights of {name!r}"
         advice = f"These are there: {paths}."
-        raise ValueError(complain(_OWNER, "include", rule, pattern.pattern, advice))
+        raise ValueError(error_text(_OWNER, "include", rule, pattern.pattern, advice))
     # Some types of few bits have no common one, and NumPy counts no truth values.
     return np.concatenate(
         [array.astype(np.result_type(array.dtype, np.float32)).ravel() for array in chosen]
@@ -112,7 +112,7 @@ def _arrays(model: Any) -> list[tuple[str, np.ndarray]]:
     if isinstance(model, Mapping):
         return [(str(path), np.asarray(array)) for path, array in model.items()]
     rule, advice = "models or dicts of name to array", "Pass `model` itself."
-    raise TypeError(complain(_OWNER, "models", rule, model, advice))
+    raise TypeError(error_text(_OWNER, "models", rule, model, advice))
 
 
 def _common_edges(finite: list[np.ndarray], buckets: int) -> np.ndarray:

@@ -9,14 +9,19 @@ import keras
 from keras import ops
 
 from keras_regplus import schedules
-from keras_regplus._checks import complain, count, finite_number
-from keras_regplus.scheduled import OnSchedule
-from keras_regplus.schedules.base import check_unit, checked_schedule, comparable, spelled
+from keras_regplus._checks import count, error_text, finite_number
+from keras_regplus.clock.scheduled import ScheduledMixin
+from keras_regplus.schedules.serialization import (
+    check_unit,
+    checked_schedule,
+    describe,
+    equality_key,
+)
 
 _STRENGTH_ADVICE = "Use a small positive strength such as 1e-4."
 
 
-class _ScheduledRegularizer(OnSchedule, keras.regularizers.Regularizer):
+class _ScheduledRegularizer(ScheduledMixin, keras.regularizers.Regularizer):
     """Equality, copies and saving; a subclass has `__call__` and `_arguments`."""
 
     def _arguments(self) -> dict[str, Any]:
@@ -30,7 +35,7 @@ class _ScheduledRegularizer(OnSchedule, keras.regularizers.Regularizer):
     def _key(self) -> tuple[Any, ...]:
         # Not the config, which a function as a schedule does not have.
         arguments = json.dumps(self._arguments(), sort_keys=True)
-        return type(self), arguments, comparable(self.schedule)
+        return type(self), arguments, equality_key(self.schedule)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _ScheduledRegularizer) and self._key() == other._key()
@@ -40,7 +45,7 @@ class _ScheduledRegularizer(OnSchedule, keras.regularizers.Regularizer):
 
     def __repr__(self) -> str:
         arguments = "".join(f"{name}={value!r}, " for name, value in self._arguments().items())
-        return f"{type(self).__name__}({arguments}schedule={spelled(self.schedule)})"
+        return f"{type(self).__name__}({arguments}schedule={describe(self.schedule)})"
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy is independent: it keeps the place where it was copied, not the clock.
@@ -372,13 +377,13 @@ def _as_regularizer(identifier: Any) -> keras.regularizers.Regularizer:
     regularizer = None
     if identifier is not None and not (callable(identifier) and isinstance(identifier, type)):
         regularizer = get(identifier) if isinstance(identifier, (str, dict)) else identifier
-    if isinstance(regularizer, OnSchedule):
+    if isinstance(regularizer, ScheduledMixin):
         rule = "one without a schedule of its own"
         advice = "Give the two schedules to one of them, as `schedules.Product([...])`."
-        raise TypeError(complain("Scheduled", "regularizer", rule, identifier, advice))
+        raise TypeError(error_text("Scheduled", "regularizer", rule, identifier, advice))
     if not isinstance(regularizer, keras.regularizers.Regularizer):
         raise TypeError(
-            complain(
+            error_text(
                 "Scheduled",
                 "regularizer",
                 "a `keras.regularizers.Regularizer`, its name or its config",

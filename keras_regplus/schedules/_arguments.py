@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_regplus._checks import complain, count, finite_number
+from keras_regplus._checks import count, error_text, finite_number
 
 # Optimizers count their updates in 32 bits, and factors are float32.
 _LATEST = 2**31 - 1
@@ -19,7 +19,7 @@ def checked_time(owner: str, name: str, value: Any, *, minimum: int = 1, advice:
     time = count(owner, name, value, minimum=minimum, advice=advice)
     if time > _LATEST:
         rule = f"at most {_LATEST}, as far as optimizers count"
-        raise ValueError(complain(owner, name, rule, value, advice))
+        raise ValueError(error_text(owner, name, rule, value, advice))
     return time
 
 
@@ -29,7 +29,7 @@ def checked_factor(owner: str, name: str, value: Any) -> float:
     factor = finite_number(owner, name, value, minimum=0, advice=advice)
     if factor > _GREATEST:
         rule = f"at most {_GREATEST:g}, the greatest float32"
-        raise ValueError(complain(owner, name, rule, value, advice))
+        raise ValueError(error_text(owner, name, rule, value, advice))
     return factor
 
 
@@ -37,5 +37,5 @@ def above_zero(owner: str, name: str, value: Any, *, advice: str) -> float:
     """Return `value` as a float, or raise if float32 does not tell it from 0."""
     number = finite_number(owner, name, value, minimum=0, advice=advice)
     if number < _LEAST_ABOVE_ZERO:
-        raise ValueError(complain(owner, name, "a finite number above 0", value, advice))
+        raise ValueError(error_text(owner, name, "a finite number above 0", value, advice))
     return number

@@ -9,20 +9,20 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regplus._checks import complain
+from keras_regplus._checks import error_text
 from keras_regplus.schedules._arguments import checked_factor, checked_time
-from keras_regplus.schedules.base import (
+from keras_regplus.schedules.evaluation import evaluate
+from keras_regplus.schedules.serialization import (
     MOST_LEVELS,
     Schedule,
     check_unit,
     checked_part,
-    comparable,
+    describe,
     end_of,
+    equality_key,
     serialize,
-    spelled,
     unit_of,
 )
-from keras_regplus.schedules.evaluation import evaluate
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
@@ -87,10 +87,10 @@ class _Composite(Schedule):
     @functools.cached_property
     def _key(self) -> Hashable:
         # Not the config, which a function among the parts does not have.
-        return tuple(_mapped(comparable, getattr(self, name)) for name in self._arguments)
+        return tuple(_mapped(equality_key, getattr(self, name)) for name in self._arguments)
 
     def __repr__(self) -> str:
-        arguments = (f"{name}={_spelled(getattr(self, name))}" for name in self._arguments)
+        arguments = (f"{name}={_describe(getattr(self, name))}" for name in self._arguments)
         return f"{type(self).__name__}({', '.join(arguments)})"
 
 
@@ -137,7 +137,7 @@ class Join(_Composite):
         self.unit = _common_unit("Join", self.schedules)
         if self.unit is None:
             raise ValueError(
-                complain(
+                error_text(
                     "Join",
                     "schedules",
                     "schedules of which one has a unit",
@@ -254,7 +254,7 @@ class Clip(_Composite):
         self.maximum = checked_factor("Clip", "maximum", maximum)
         if self.maximum < self.minimum:
             rule = f"at least `minimum`, which is {self.minimum:g}"
-            raise ValueError(complain("Clip", "maximum", rule, maximum, "Exchange the two."))
+            raise ValueError(error_text("Clip", "maximum", rule, maximum, "Exchange the two."))
 
     def __call__(self, t: Any) -> Any:
         return ops.clip(evaluate(self.schedule, t), self.minimum, self.maximum)
@@ -271,10 +271,10 @@ def _mapped(function: Any, value: Any) -> Any:
     return tuple(map(function, value)) if isinstance(value, tuple) else function(value)
 
 
-def _spelled(value: Any) -> str:
+def _describe(value: Any) -> str:
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_spelled, value))}]"
-    return repr(value) if isinstance(value, (int, float)) else spelled(value)
+        return f"[{', '.join(map(_describe, value))}]"
+    return repr(value) if isinstance(value, (int, float)) else describe(value)
 
 
 def _checked_levels(owner: str, parts: Sequence[Any]) -> int:
@@ -299,7 +299,7 @@ def _common_unit(owner: str, parts: Sequence[Any]) -> str | None:
     units = sorted(filter(None, {unit_of(part) for part in parts}))
     if len(units) > 1:
         rule, advice = "schedules of one unit", 'Pass the same `unit=`, "step" or "epoch", to all.'
-        raise ValueError(complain(owner, "schedules", rule, " and ".join(units), advice))
+        raise ValueError(error_text(owner, "schedules", rule, " and ".join(units), advice))
     return units[0] if units else None
 
 
@@ -310,7 +310,7 @@ def _checked_boundaries(owner: str, boundaries: Any) -> tuple[int, ...]:
         for boundary in _checked_list(owner, "boundaries", boundaries, advice)
     )
     if list(found) != sorted(set(found)):
-        raise ValueError(complain(owner, "boundaries", rule, boundaries, advice))
+        raise ValueError(error_text(owner, "boundaries", rule, boundaries, advice))
     return found
 
 
@@ -323,9 +323,9 @@ def _checked_list(owner: str, name: str, values: Any, advice: str) -> Sequence[A
     """Return `values`, or raise if it is no list or empty."""
     rule = "a list with at least one entry"
     if not isinstance(values, (list, tuple)):
-        raise TypeError(complain(owner, name, rule, values, advice))
+        raise TypeError(error_text(owner, name, rule, values, advice))
     if not values:
-        raise ValueError(complain(owner, name, rule, values, advice))
+        raise ValueError(error_text(owner, name, rule, values, advice))
     return values
 
 
@@ -333,4 +333,4 @@ def _check_length(owner: str, name: str, values: Sequence[Any], length: int) -> 
     if len(values) != length:
         rule = f"a list of {length}, one more than there are boundaries"
         advice = "Each boundary stands between two entries."
-        raise ValueError(complain(owner, name, rule, values, advice))
+        raise ValueError(error_text(owner, name, rule, values, advice))

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import Any
 
-from keras_regplus._checks import complain
+from keras_regplus._checks import error_text
 
 # How each is written with no more arguments than it needs.
 _EXAMPLES = (
@@ -33,10 +33,10 @@ def by_name(owner: str, argument: str, name: str) -> Any:
     example = _BY_NAME.get(name)
     if example is None:
         rule = "the name of a schedule"
-        raise ValueError(complain(owner, argument, rule, name, _known(name)))
+        raise ValueError(error_text(owner, argument, rule, name, _known(name)))
     if not example.endswith("()"):
         rule = "more than a name where a schedule needs arguments"
-        raise ValueError(complain(owner, argument, rule, name, f"Use `{example}`."))
+        raise ValueError(error_text(owner, argument, rule, name, f"Use `{example}`."))
     # The shapes stand above this file.
     from keras_regplus import schedules
 

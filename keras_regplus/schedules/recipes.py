@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from keras_regplus._checks import complain, finite_number
+from keras_regplus._checks import error_text, finite_number
 from keras_regplus.schedules._arguments import checked_factor, checked_time
-from keras_regplus.schedules.base import Schedule, check_unit
 from keras_regplus.schedules.compose import Join, Piecewise
+from keras_regplus.schedules.serialization import Schedule, check_unit
 from keras_regplus.schedules.shapes import Constant, Cosine, Linear
 
 
@@ -138,7 +138,7 @@ def one_cycle(
     peak = round(share * duration)
     if not 0 < peak < duration:
         rule = f"a part of {duration} that leaves a step or more on both sides"
-        raise ValueError(complain(owner, "peak_at", rule, peak_at, advice))
+        raise ValueError(error_text(owner, "peak_at", rule, peak_at, advice))
     unit = check_unit(owner, unit)
     rise = Cosine(peak, checked_factor(owner, "start", start), 1.0, unit=unit)
     fall = Cosine(duration - peak, 1.0, checked_factor(owner, "end", end), unit=unit)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_regplus._checks import complain, count, one_of
+from keras_regplus._checks import count, error_text, one_of
 from keras_regplus.schedules.evaluation import values_at
 
 _UNITS = ("step", "epoch")
@@ -92,7 +92,7 @@ class Schedule:
         if length is None:
             if self.ends_at is None:
                 rule = "a whole number for a schedule without an end"
-                raise ValueError(complain("preview", "length", rule, None, advice))
+                raise ValueError(error_text("preview", "length", rule, None, advice))
             length = self.ends_at + 1
         return values_at(self, np.arange(count("preview", "length", length, advice=advice)))
 

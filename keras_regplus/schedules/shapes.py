@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_regplus.schedules._arguments import above_zero, checked_factor, checked_time
-from keras_regplus.schedules.base import Schedule, check_unit
+from keras_regplus.schedules.serialization import Schedule, check_unit
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")

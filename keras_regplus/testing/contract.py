@@ -13,10 +13,10 @@ import numpy as np
 from keras import ops
 
 from keras_regplus import callbacks, regularizers, schedules
-from keras_regplus._checks import complain
+from keras_regplus._checks import error_text
 from keras_regplus._warnings import RegPlusWarning
+from keras_regplus.testing import _callbacks as callback_checks
 from keras_regplus.testing import _roundtrips as roundtrips
-from keras_regplus.testing import _watching as watching
 from keras_regplus.testing._roundtrips import ensure
 from keras_regplus.testing.frozen import frozen_fit
 
@@ -126,10 +126,10 @@ def check_callback(make: Callable[[], Any]) -> None:
     callback = make() if callable(make) else None
     _require("check_callback", "make()", callback, keras.callbacks.Callback)
     with _our_warnings_ignored():
-        watching.check_copied(callback)
-        watching.check_hooks(make)
-        watching.check_invisible(callback)
-        watching.check_copied(callback)
+        callback_checks.check_copied(callback)
+        callback_checks.check_hooks(make)
+        callback_checks.check_invisible(callback)
+        callback_checks.check_copied(callback)
 
 
 def _check_saved(part: Any) -> None:
@@ -226,7 +226,7 @@ def _name(part: Any) -> str:
 def _require(owner: str, name: str, value: Any, kind: type) -> None:
     if not isinstance(value, kind):
         rule = f"a `{kind.__name__}`"
-        raise TypeError(complain(owner, name, rule, value, "Pass an object, not its class."))
+        raise TypeError(error_text(owner, name, rule, value, "Pass an object, not its class."))
 
 
 @contextlib.contextmanager

@@ -390,7 +390,7 @@ SUBJECTS = [
         callbacks.actions.Action,
         "other",
         calls=[{}, {"cooldown": 0}],
-        bad={"cooldown": COOLDOWNS, "way_back": SWITCHES},
+        bad={"cooldown": COOLDOWNS, "undo_when_healthy": SWITCHES},
     ),
     Subject(
         callbacks.actions.ReduceLearningRate,
@@ -399,7 +399,7 @@ SUBJECTS = [
         bad={
             "factor": [0, 1, -0.5, NAN, "half"],
             "cooldown": COOLDOWNS,
-            "way_back": SWITCHES,
+            "undo_when_healthy": SWITCHES,
         },
     ),
     Subject(
@@ -410,7 +410,7 @@ SUBJECTS = [
             "factor": [1, 0.5, NAN, INF, "double"],
             "limit": [0.5, NAN, INF, None],
             "cooldown": COOLDOWNS,
-            "way_back": SWITCHES,
+            "undo_when_healthy": SWITCHES,
         },
     ),
     Subject(
@@ -421,7 +421,7 @@ SUBJECTS = [
             "by": [0, -0.1, 1.5, NAN, "more"],
             "limit": [0, -0.1, 1.5, NAN, None],
             "cooldown": COOLDOWNS,
-            "way_back": SWITCHES,
+            "undo_when_healthy": SWITCHES,
         },
     ),
     Subject(

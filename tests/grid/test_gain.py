@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_regplus import wiring
 from keras_regplus.callbacks import RegularizationScheduler
-from keras_regplus.frames import current_frame, in_symbolic_scope
+from keras_regplus.clock import wiring
+from keras_regplus.clock.step_context import current_context, in_symbolic_scope
 from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import Linear
 
@@ -88,7 +88,7 @@ class Counting(ScheduledL2):
     calls = 0
 
     def __call__(self, x):
-        Counting.calls += current_frame() is not None and not in_symbolic_scope()
+        Counting.calls += current_context() is not None and not in_symbolic_scope()
         return super().__call__(x)
 
 

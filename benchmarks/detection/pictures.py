@@ -1,0 +1,208 @@
+"""Draw the pictures of `docs/diagnosis.md` that explain the criterion.
+
+    python -m benchmarks.detection.pictures docs/images
+
+Those of what it gets wrong are drawn by `python -m benchmarks.detection --pictures`.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from benchmarks.detection.criteria import early_stopping, trend
+from benchmarks.detection.error_pictures import (
+    BEST,
+    STOP,
+    VALIDATION,
+    draw_run,
+    finish,
+    run_legend,
+    shown_range,
+    small_multiples,
+)
+from benchmarks.detection.labelled import HISTORIES, UNSEEN, Run, load
+from benchmarks.detection.noise_alone import FALLING, SHAPES, noise
+from benchmarks.detection.scores import kept
+
+# The page shows the insides of the criterion, which are no part of what users import.
+from keras_regplus.diagnosis._curves import ThinnedPoints
+from keras_regplus.diagnosis._trend_rule import _ERRORS, _RISE, _Reading
+from keras_regplus.diagnosis.trend import TrendTracker
+
+OTHER, BAND = "#CC79A7", "#E69F00"
+# Verdict: the run that shows it, and how many of its epochs.
+VERDICTS = {
+    "undecided": ("5-115", 4),
+    "healthy": ("5-115", None),
+    "stagnating": ("5-88", None),
+    "plateau": ("5-202", None),
+    "overfitting": ("5-76", None),
+    "diverging": ("5-80", 20),
+}
+NOISY = "d045"
+STOPPED = ("d034", "d009", "d045", "d057")
+
+
+def draw_verdicts(runs: dict[str, Run], path: Path) -> None:
+    """A real run for each verdict."""
+    figure, axes = small_multiples(len(VERDICTS), columns=3)
+    for ax, (verdict, (name, epochs)) in zip(axes, VERDICTS.items(), strict=True):
+        whole = runs[name]
+        run = Run(name, whole.label, whole.train[:epochs], whole.val[:epochs])
+        draw_run(ax, run, trend(run.train, run.val))
+        said = follow(run)[-1]
+        assert said.verdict == verdict, (name, said)
+        until = "" if epochs is None else f", its first {epochs} epochs"
+        ax.set_title(f"{verdict} ({name}{until})", fontsize=8)
+    finish(figure, path, run_legend())
+
+
+def follow(run: Run) -> list[Any]:
+    """What is said after each epoch."""
+    tracker = TrendTracker()
+    pairs = zip(run.train.tolist(), run.val.tolist(), strict=True)
+    return [tracker.update(*pair) for pair in pairs]
+
+
+def reading_of(train: np.ndarray, val: np.ndarray) -> _Reading:
+    """What the criterion measures on whole curves."""
+    points = ThinnedPoints()
+    for epoch, pair in enumerate(zip(train.tolist(), val.tolist(), strict=True)):
+        points.add(epoch, *pair)
+    return _Reading(*points.columns())
+
+
+def draw_levels(runs: dict[str, Run], path: Path) -> None:
+    """Levels, rise and limit at the end of a noisy run, and when it was said."""
+    run = runs[NOISY]
+    steps = follow(run)
+    noticed = next(i for i, said in enumerate(steps) if said.verdict == "overfitting")
+    figure, (ax,) = small_multiples(1)
+    figure.set_size_inches(9, 4.4)
+    draw_reading(ax, reading_of(run.train, run.val), run.val)
+    stop = trend(run.train, run.val).stop
+    marks = {"onset": steps[-1].onset_epoch, "verdict first said": noticed, "should_stop": stop}
+    low, high = ax.get_ylim()
+    for number, (name, epoch) in enumerate(marks.items()):
+        ax.axvline(epoch, color=STOP, linestyle="--", linewidth=1)
+        place = (epoch - 3, low + (0.03 + 0.05 * number) * (high - low))
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        text = f"{name}: epoch {epoch}"
+        ax.text(*place, text, fontsize=8, color=STOP, ha="right", bbox=paper)
+    ax.set_title(textwrap.fill(f"{run.id}: {steps[-1].reason}", 100), fontsize=8)
+    finish(figure, path, reading_legend())
+
+
+def draw_reading(ax: Any, reading: _Reading, val: np.ndarray) -> None:
+    """The validation curve, its levels, and what passes for noise above the best of them."""
+    best = lowest(reading)
+    # A level stands for the epochs around the middle of its window.
+    first = reading.width // 2
+    middles = reading.epochs[first : first + len(reading.val.smooth)]
+    ax.plot(val, color=VALIDATION, linewidth=0.7, alpha=0.5)
+    ax.plot(middles, reading.val.smooth, color=VALIDATION, linewidth=2)
+    ax.plot(middles[reading.best], best, "o", color=BEST, markersize=7)
+    ax.axhspan(best, best + reading.limit, color=BAND, alpha=0.3, linewidth=0)
+    end = middles[-1]
+    arrow = {"arrowstyle": "<->", "color": "black", "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", (end, best), (end, reading.val.level), arrowprops=arrow)
+    ax.set_ylim(*shown_range(val, None))
+
+
+def reading_legend() -> list[Line2D | Patch]:
+    return [
+        Line2D([], [], color=VALIDATION, linewidth=0.7, alpha=0.5, label="validation loss"),
+        Line2D([], [], color=VALIDATION, linewidth=2, label="its level"),
+        Line2D([], [], color=BEST, marker="o", linestyle="", label="best level"),
+        Patch(color=BAND, alpha=0.3, label="up to the limit"),
+        Line2D([], [], color="black", marker="|", label="rise"),
+    ]
+
+
+def draw_noise(path: Path) -> None:
+    """Simulated plateaus: noise of single epochs, and noise of the same size that lasts."""
+    rng = np.random.default_rng(0)
+    figure, axes = small_multiples(2)
+    figure.set_size_inches(9, 3.8)
+    for ax, lasting in zip(axes, (1, 5), strict=True):
+        curves = [SHAPES["settling"] + 0.02 * noise(rng, lasting) for _ in range(300)]
+        readings = [reading_of(FALLING, curve) for curve in curves]
+        over = [reading.rise > reading.limit for reading in readings]
+        naive = [reading.rise > limit_by_single_values(reading) for reading in readings]
+        print(f"lasting {lasting}: {sum(over)} of 300 are over the limit,", end=" ")
+        print(f"{sum(naive)} are if single values alone count")
+        # Where noise lasts, the first curve that the two limits do not agree about.
+        differs = [one and not other for one, other in zip(naive, over, strict=True)]
+        chosen = differs.index(True) if lasting > 1 else 0
+        draw_plateau(ax, readings[chosen], curves[chosen])
+        epochs = f"noise that lasts for {lasting} epochs" if lasting > 1 else "noise of one epoch"
+        ax.set_title(epochs, fontsize=8)
+    dotted = Line2D([], [], color=STOP, linestyle=":", label="limit by single values alone")
+    finish(figure, path, [*reading_legend(), dotted])
+
+
+def draw_plateau(ax: Any, reading: _Reading, val: np.ndarray) -> None:
+    draw_reading(ax, reading, val)
+    naive = limit_by_single_values(reading)
+    ax.axhline(lowest(reading) + naive, color=STOP, linewidth=1.2, linestyle=":")
+    shares = [100 * reading.relative(size) for size in (reading.rise, reading.limit, naive)]
+    text = "rise {:.1f} %, limit {:.1f} %, by single values alone {:.1f} %".format(*shares)
+    ax.set_xlabel(text, fontsize=8)
+    ax.set_ylim(0.93, 1.12)
+
+
+def limit_by_single_values(reading: _Reading) -> float:
+    """What the limit would be if the noise of an epoch told nothing of the next."""
+    error = 2**0.5 * reading.val.noise / reading.width**0.5
+    return _RISE * reading.scale + _ERRORS * error
+
+
+def lowest(reading: _Reading) -> float:
+    return float(reading.val.smooth[reading.best])
+
+
+def draw_stops(runs: dict[str, Run], path: Path) -> None:
+    """When it stops, beside `EarlyStopping(patience=10)`."""
+    figure, axes = small_multiples(len(STOPPED), columns=2)
+    for ax, name in zip(axes, STOPPED, strict=True):
+        run = runs[name]
+        ours, other = (judge(run.train, run.val) for judge in (trend, early_stopping(10)))
+        draw_run(ax, run, ours)
+        if other.stop is not None:
+            ax.axvline(other.stop, color=OTHER, linestyle=":", linewidth=1.5)
+        ax.set_title(
+            f"{name} is {run.label}\n"
+            f"should_stop: {told(run, ours.stop)}; EarlyStopping(10): {told(run, other.stop)}",
+            fontsize=8,
+        )
+    early = Line2D([], [], color=OTHER, linestyle=":", label="EarlyStopping(10)")
+    figure.set_size_inches(9, 6)
+    finish(figure, path, [*run_legend(), early])
+
+
+def told(run: Run, stop: int | None) -> str:
+    if stop is None:
+        return "never"
+    return f"{stop}" if kept(run.val, stop) else f"{stop}, too soon"
+
+
+def main(arguments: Sequence[str]) -> None:
+    folder = Path(*arguments)
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = {run.id: run for path in (HISTORIES, UNSEEN) for run in load(path)}
+    draw_verdicts(runs, folder / "diagnosis-verdicts.png")
+    draw_levels(runs, folder / "diagnosis-levels.png")
+    draw_noise(folder / "diagnosis-noise.png")
+    draw_stops(runs, folder / "diagnosis-stops.png")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,163 @@
+"""The weights of the best epoch so far, in host memory or in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_regplus._warnings import warn
+from keras_regplus.callbacks._chief import is_chief
+
+__all__ = ["BestWeights"]
+
+
+class BestWeights:
+    """Keeps one copy of a model's weights and gives it back.
+
+    With a `path` they live in that `.weights.h5` file, which stays when the training
+    dies; `"disk"` without one means a temporary file.
+    """
+
+    def __init__(self, where: str, path: Path | None = None) -> None:
+        self.epoch: int | None = None
+        self.cost = math.inf
+        self._path = path
+        self._on_disk = where == "disk" or path is not None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._weights: list[np.ndarray] | None = None
+        self._is_saved = False
+
+    @property
+    def has_copy(self) -> bool:
+        """Whether there is a copy to give back."""
+        return self._weights is not None or self._is_saved
+
+    def update_if_better(self, model: Any, epoch: int, cost: float, copy: bool) -> None:
+        """Note an epoch that is better than all before; `copy` its weights, too."""
+        if not (math.isfinite(cost) and cost < self.cost):
+            return
+        self.epoch, self.cost = epoch, cost
+        if not copy:
+            return
+        # The old copy goes first, so that two are never held in memory.
+        self._weights, self._is_saved = None, False
+        if self._on_disk and self._save(model):
+            self._is_saved = True
+        else:
+            self._weights = model.get_weights()
+
+    def resume(
+        self, model: Any, noted: dict[str, Any], earlier: BestWeights | None, copy: bool
+    ) -> BestWeights:
+        """What to go on with after a training that has `noted` its best epoch.
+
+        `earlier` is what that training kept, where it ran in this process.
+        """
+        if noted["epoch"] is None:
+            return self
+        if earlier is not None and earlier.has_copy:
+            return earlier
+        if earlier is not None:
+            # A training that has ended has left the model at its best weights, if wanted.
+            self.update_if_better(model, **noted, copy=copy)
+        elif not copy:
+            self.epoch, self.cost = noted["epoch"], noted["cost"]
+        elif not self.found_in_file(model, **noted):
+            warn(
+                "OverfittingDetector: the best weights of the earlier process are gone or damaged."
+            )
+        return self
+
+    def found_in_file(self, model: Any, epoch: int, cost: float) -> bool:
+        """Take on what an earlier process has kept; False where it is gone or damaged."""
+        if self._path is None or not self._path.is_file():
+            return False
+        now = model.get_weights()
+        try:
+            # Each process takes a copy of its own: the chief removes the file in the end.
+            self._load(model, self._path)
+            self.update_if_better(model, epoch, cost, copy=True)
+        except Exception:
+            return False
+        finally:
+            model.set_weights(now)
+        return True
+
+    def restore(self, model: Any) -> bool:
+        """Give the weights back, and forget them; False where there are none."""
+        if self._weights is not None:
+            model.set_weights(self._weights)
+        elif self._is_saved:
+            try:
+                self._load(model, self._file(model))
+            except Exception as error:
+                warn(
+                    f"OverfittingDetector: the weights of epoch {self.epoch} could not be read "
+                    f"({error!r}). The model keeps those of its last epoch."
+                )
+                # Whoever can read the file shall still find it.
+                self._path = None
+                return False
+        else:
+            return False
+        self.forget(model)
+        return True
+
+    def forget(self, model: Any) -> None:
+        """Let go of the copy."""
+        self._weights, self._is_saved = None, False
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+        elif self._path is not None and is_chief(model):
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    def _load(self, model: Any, file: Path) -> None:
+        with _optimizer_kept(model):
+            # The class's own method: the weights are wanted, not what is noted beside them.
+            type(model).load_weights(model, file)
+
+    def _save(self, model: Any) -> bool:
+        # Every process saves, because on JAX Keras's saving needs them all to do the same.
+        try:
+            file = self._file(model)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = file.with_name(f"unfinished-{file.name}")
+            type(model).save_weights(model, unfinished, overwrite=True)
+            os.replace(unfinished, file)
+            return True
+        except Exception as error:
+            self._on_disk = False
+            warn(
+                f"OverfittingDetector: the best weights could not be written ({error!r}). "
+                "They are kept in memory from here on."
+            )
+            return False
+
+    def _file(self, model: Any) -> Path:
+        if self._path is not None and is_chief(model):
+            return self._path
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="keras_regplus-")
+        return Path(self._folder.name) / "best.weights.h5"
+
+
+@contextlib.contextmanager
+def _optimizer_kept(model: Any) -> Iterator[None]:
+    """A weights file holds the optimizer's state, too, which belongs to the last epoch."""
+    variables = getattr(getattr(model, "optimizer", None), "variables", ())
+    values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)

@@ -1,0 +1,290 @@
+"""The callback that makes schedules follow the training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_regplus._checks import boolean, error_text
+from keras_regplus._warnings import warn
+from keras_regplus.callbacks.regularization_scheduler._cut_short import cut_short, updates_in
+from keras_regplus.callbacks.regularization_scheduler._verification import Verification, verify
+from keras_regplus.clock import wiring
+from keras_regplus.clock.loss_parts import LossParts
+from keras_regplus.clock.scheduled import ScheduledMixin, factor_in
+from keras_regplus.schedules.serialization import equality_key, unit_of
+
+_KEYS = ("data_loss", "penalty", "strength", "rate")
+
+
+class RegularizationScheduler(keras.callbacks.Callback):
+    """Makes everything scheduled in a model follow the training, and logs it.
+
+    Use it in every `fit` of a model with scheduled penalties or layers: without it
+    they stay at full strength. Its place in the list does not matter. It takes no
+    schedules itself: those belong to the regularizers and layers. In a training
+    loop of your own use `keras_regplus.at` instead.
+
+    In a model without anything scheduled it is useful for its logs: the loss
+    without the penalty is what to watch for overfitting.
+
+    | key | meaning |
+    | --- | --- |
+    | `data_loss`, `val_data_loss` | the loss without penalties, batch-weighted mean |
+    | `penalty`, `val_penalty` | what `model.losses` adds, so `loss = data_loss + penalty` |
+    | `strength/<path>` | base value x schedule x gain of a penalty or noise, as validation saw it |
+    | `rate/<path>` | the share that a layer such as `ScheduledDropout` drops |
+    | `penalty/<path>` | the penalty of one weight at the epoch's end (`per_layer=True`) |
+
+    Each distinct strength is logged once, under the first path that has it. Other
+    callbacks see the keys wherever they stand in the list. Give `mode="min"` to a
+    Keras callback that monitors `val_data_loss`: its `"auto"` cannot know.
+
+    Args:
+        log: True for all keys, False for none, or a list of some of `"data_loss"`,
+            `"penalty"`, `"strength"` and `"rate"`. Defaults to True.
+        per_layer: Whether to log the penalty of each weight as well. Defaults to
+            False.
+
+    Raises:
+        TypeError: If `log` is neither a boolean nor a list of names, or `per_layer`
+            is no boolean.
+        ValueError: If `log` names an unknown key; when `fit` begins, if the model
+            has no optimizer, or Keras runs in NNX mode, where steps cannot be
+            followed.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> import keras_regplus as kr
+        >>> l2 = kr.regularizers.ScheduledL2(0.1, kr.schedules.LinearWarmup(4))
+        >>> model = keras.Sequential([keras.layers.Dense(1, kernel_regularizer=l2)])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(
+        ...     np.ones((8, 2)), np.ones((8, 1)), batch_size=4, epochs=3, verbose=0,
+        ...     callbacks=[kr.callbacks.RegularizationScheduler()],
+        ... )
+        >>> strength = next(v for k, v in history.history.items() if k.startswith("strength/"))
+        >>> [round(value, 6) for value in strength]
+        [0.05, 0.1, 0.1]
+    """
+
+    def __init__(self, log: Any = True, per_layer: bool = False):
+        super().__init__()
+        self.log = log
+        self.per_layer = boolean(
+            "RegularizationScheduler", "per_layer", per_layer, advice="Use True to log each weight."
+        )
+        self._keys = _checked_keys(log)
+        self._first_epoch = True
+        self._step_before = 0
+        self._warned: set[str] = set()
+        self._length_unknown = self._warned_cut_short = False
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._clock = wiring.attach(model)
+        self._loss_parts = self._attached_loss_parts(model)
+        self._clock.on_epoch_logs(self._extend)
+
+    def verify(
+        self, model: keras.Model, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> Verification:
+        """Try out whether the compiled step of `model` follows each of its schedules.
+
+        Use it once, before a long training or after a change to a regularizer of your
+        own. The training step is compiled and run at the start, middle and end of
+        every schedule and at the place where the training is, and what it computes is
+        compared with the closed form. Weights, optimizer and counters are put back.
+        Call it outside of `fit` or between two epochs.
+
+        Args:
+            model: A compiled model.
+            x: Inputs of one batch, as for `model.train_on_batch`.
+            y: Its targets. Defaults to None.
+            sample_weight: Its weights. Defaults to None.
+
+        Returns:
+            A `Verification`: `exact`, True if all is well; `parts`, a verdict for each
+            penalty and layer with the values measured and expected; printed, a line for
+            each part.
+
+        Raises:
+            ValueError: If the model has no optimizer, or Keras runs in NNX mode.
+
+        Example:
+            >>> import keras, numpy as np
+            >>> import keras_regplus as kr
+            >>> l2 = kr.regularizers.ScheduledL2(0.1, kr.schedules.LinearWarmup(1000))
+            >>> dense = keras.layers.Dense(1, kernel_regularizer=l2, name="dense")
+            >>> model = keras.Sequential([keras.Input((2,)), dense], name="net")
+            >>> model.compile("sgd", "mse")
+            >>> scheduler = kr.callbacks.RegularizationScheduler()
+            >>> print(scheduler.verify(model, np.ones((4, 2)), np.ones((4, 1))))
+            net/dense/kernel: exact
+        """
+        return verify(model, x, y, sample_weight)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._first_epoch = True
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        first, self._first_epoch = self._first_epoch, False
+        self._clock.begin_epoch(epoch, first=first)
+        self._step_before = self._clock.position().step
+        self._length_unknown = first
+        batches = (self.params or {}).get("steps")
+        if first and batches and self.model.built:
+            self._length_unknown = False
+            left = self.params["epochs"] - epoch
+            self._warn_if_cut_short(left, updates_in(left * batches, self.model.optimizer))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._clock.forget_epoch()
+        if self._length_unknown and self.params:
+            # Only now is it known how many batches a generator has, or what a model is made of.
+            self._length_unknown = False
+            left = self.params["epochs"] - epoch - 1
+            self._warn_if_cut_short(left, left * (self._clock.position().step - self._step_before))
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._clock.begin_validation()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Clocks belong to a model in this process; `set_model` finds the right one again.
+        return {
+            k: v for k, v in self.__dict__.items() if k not in ("_clock", "_loss_parts", "_model")
+        }
+
+    def _attached_loss_parts(self, model: keras.Model) -> LossParts | None:
+        if not {"data_loss", "penalty"} & self._keys:
+            return None
+        # Names of Keras's that move must cost a key of a log, not a training.
+        try:
+            if self._clock.loss_parts is None:
+                self._clock.loss_parts = LossParts(model, self._clock)
+            self._clock.loss_parts.observe(model)
+        except Exception as error:
+            self._warn_once(f"`data_loss` and `penalty` are left out of the logs ({error!r}).")
+            return None
+        return self._clock.loss_parts
+
+    def _extend(self, logs: dict[str, Any], phase: str) -> None:
+        # What can be known only by asking a user's own parts must not end a training.
+        try:
+            keys = self._new_keys(phase)
+        except Exception as error:
+            self._warn_once(
+                f"the logs lack its keys, because a part of the model raised {error!r}."
+            )
+            return
+        for key, value in keys.items():
+            if key in logs:
+                self._warn_once(f"The key {key!r} is in the logs already and was kept as it is.")
+            else:
+                logs[key] = value
+
+    def _new_keys(self, phase: str) -> dict[str, float]:
+        found = self._loss_keys(phase)
+        if phase == "train":
+            self._warn_if_idle()
+            self._warn_if_standing()
+            found |= self._strength_keys()
+            if self.per_layer:
+                found |= self._penalties_by_path()
+        return found
+
+    def _loss_keys(self, phase: str) -> dict[str, float]:
+        if self._loss_parts is None:
+            return {}
+        means = {k: v for k, v in self._loss_parts.means().items() if k in self._keys}
+        if phase == "train" and None in means.values():
+            missing = " and ".join(f"`{k}`" for k, v in means.items() if v is None)
+            self._warn_once(
+                f"{missing} is left out of the logs: the model has no compiled loss, or a "
+                "`train_step` of its own that does not call `compute_loss`. Schedules are "
+                "followed all the same."
+            )
+        return {k: float(v) for k, v in means.items() if v is not None}
+
+    def _strength_keys(self) -> dict[str, float]:
+        frame = self._clock.eager_context()
+        found: dict[str, float] = {}
+        seen: list[Any] = []
+        for path, part in wiring.scheduled_parts(self.model):
+            if not isinstance(part, ScheduledMixin) or part._kind not in self._keys:
+                continue
+            for suffix, base in part._strengths().items():
+                identity = (type(part), suffix, base, equality_key(part.schedule))
+                if identity not in seen:
+                    seen.append(identity)
+                    factor = ops.convert_to_numpy(factor_in(frame, part.schedule))
+                    value = base * float(factor)
+                    if part._kind == "rate":
+                        value = min(value + self._clock.rate_offset, 1.0)
+                    found[f"{part._kind}/{path}{suffix}"] = value
+        return found
+
+    def _penalties_by_path(self) -> dict[str, float]:
+        return {
+            f"penalty/{weight.path}": float(ops.convert_to_numpy(weight.regularizer(weight)))
+            for weight in self.model.trainable_weights
+            if weight.regularizer is not None
+        }
+
+    def _warn_if_idle(self) -> None:
+        scheduled = self._clock.used or any(wiring.scheduled_parts(self.model))
+        if not scheduled and not self.model.losses:
+            self._warn_once(
+                "Nothing scheduled was computed in this model's training step, and it has no "
+                "penalty. Pass a regularizer or layer of `keras_regplus` to the model, or take "
+                "`RegularizationScheduler` out of the callbacks."
+            )
+
+    def _warn_if_standing(self) -> None:
+        counts_steps = any(
+            part.schedule is not None and unit_of(part.schedule) == "step"
+            for _, part in wiring.scheduled_parts(self.model)
+        )
+        if counts_steps and self._clock.position().step == self._step_before:
+            self._warn_once(
+                "`model.optimizer` made no update in a whole epoch, so schedules that count its "
+                "updates stand still. Where a training step uses other optimizers, put "
+                "`keras_regplus.at(step=...)` around its losses."
+            )
+
+    def _warn_if_cut_short(self, epochs_left: int, updates_left: int) -> None:
+        if self._warned_cut_short:
+            return
+        step, epoch, _ = self._clock.position()
+        # A schedule that fails here will say so in a step, or does no harm.
+        try:
+            message = cut_short(
+                self.model, {"step": step + updates_left, "epoch": epoch + epochs_left}
+            )
+        except Exception:
+            return
+        if message is not None:
+            self._warned_cut_short = True
+            self._warn_once(message)
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            warn(f"RegularizationScheduler: {message}")
+
+
+def _checked_keys(log: Any) -> frozenset[str]:
+    if isinstance(log, bool):
+        return frozenset(_KEYS if log else ())
+    rule = f"True, False or a list of names out of {', '.join(map(repr, _KEYS))}"
+    if callable(log) or isinstance(log, str) or not hasattr(log, "__iter__"):
+        advice = "Schedules go to the regularizers and layers, as in `ScheduledL2(1e-3, schedule)`."
+        raise TypeError(error_text("RegularizationScheduler", "log", rule, log, advice))
+    names = list(log)
+    if not set(names) <= set(_KEYS):
+        raise ValueError(
+            error_text("RegularizationScheduler", "log", rule, log, "Check the names.")
+        )
+    return frozenset(names)

@@ -1,0 +1,42 @@
+"""Whether a training ends before its schedules do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_regplus.clock.wiring import scheduled_parts
+from keras_regplus.schedules.evaluation import values_at
+from keras_regplus.schedules.serialization import describe, end_of, unit_of
+
+
+def updates_in(batches: int, optimizer: Any) -> int:
+    """How many updates `optimizer` makes of so many batches, at the most."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return -(-batches // (getattr(optimizer, "gradient_accumulation_steps", None) or 1))
+
+
+def cut_short(model: keras.Model, ends: Mapping[str, int]) -> str | None:
+    """What to tell of the schedule that a training to these `ends`, by unit, leaves furthest off.
+
+    None where all schedules end in time, or have no end.
+    """
+    found = []
+    for path, part in scheduled_parts(model):
+        end, last = end_of(part.schedule), ends.get(unit_of(part.schedule) or "")
+        if end is not None and last is not None and end > last:
+            found.append((end - last, path, part.schedule))
+    if not found:
+        return None
+    _, path, schedule = max(found, key=lambda row: row[0])
+    unit = unit_of(schedule)
+    last = ends[str(unit)]
+    factor = values_at(schedule, np.array([last]))[0]
+    return (
+        f"the schedule {describe(schedule)} of {path} ends at {unit} {end_of(schedule)}, and this "
+        f"training at {unit} {last}, so it is longer than the training: its factor only gets to "
+        f"{factor:g}. Shorten the schedule, train for longer, or go on with another `fit`."
+    )

@@ -1,0 +1,359 @@
+"""Where a training is: how steps are counted and how the count reaches a compiled step.
+
+The truth for steps is the property `model.optimizer.iterations`, read inside the
+step; nothing here counts batches. `wiring.py` makes a clock part of its model, and
+`docs/architecture.md` tells the whole story.
+
+Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._seed_generators`,
+`Trainer._jax_state`, `Trainer._jax_state_synced`, `Optimizer._iterations`.
+`tests/grid/test_clock.py` fails when one moves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_regplus._warnings import warn
+from keras_regplus.clock.step_context import StepContext, runs_eagerly_on_torch
+from keras_regplus.clock.weight_notes import gain_in, note_gain
+
+__all__ = [
+    "Clock",
+    "Position",
+    "has_trained",
+    "hidden_variable",
+    "on_jax",
+    "temporary_variable",
+    "weights_safe_on_error",
+]
+
+
+# What `clock_state` holds, in this order.
+_STATE_FIELDS = ("epoch", "gain", "rate_offset")
+# On JAX it ends with the step in two parts: float32 ends with 2**24, and each variable more
+# in a model's state costs a small step some microseconds.
+_STEP_PARTS = 2**16
+
+
+class Position(NamedTuple):
+    """A moment of a training, as plain numbers."""
+
+    step: int
+    epoch: int
+    gain: float
+
+
+class Clock:
+    """Step, epoch and gain of one model in training, and what is added to its rates.
+
+    Created by `attach`, kept for the life of the model, never part of its weights.
+    All but the step live in `clock_state`, a variable, so that a change reaches a compiled
+    step without compiling again; the step is read from the optimizer.
+    """
+
+    def __init__(self, model: keras.Model, epoch: int = 0, gain: float = 1.0):
+        self._model = weakref.ref(model)
+        self.epoch = epoch
+        self.gain = gain
+        self.rate_offset = 0.0
+        self._gain_was_set = gain != 1.0
+        self._epoch_base = 0
+        self._epoch_running = self._epoch_finished = False
+        self._validation_due = False
+        self._evaluations = 0
+        self.used = False
+        self.loss_parts: Any = None  # kept here for a second `fit`, made by the callback
+        self._epoch_listener: weakref.WeakMethod | None = None
+        # JAX gives a test step no optimizer state, so a copy of the step rides in the model's own.
+        self._step_for_tests = 0
+        self.clock_state = hidden_variable(
+            model, "clock_state", self._state_values(), "float32", aggregation="only_first_replica"
+        )
+
+    @property
+    def model(self) -> keras.Model | None:
+        return self._model()
+
+    def position(self) -> Position:
+        """Where the training is, read on the host."""
+        return Position(self._host_step(), self.epoch, self.gain)
+
+    def context(self) -> StepContext:
+        """The context of a TensorFlow or torch step: values are read when they are asked for."""
+
+        def value_of(name: str) -> Any:
+            if name == "step":
+                return _value(self._require_model().optimizer.iterations)
+            if runs_eagerly_on_torch():
+                return getattr(self, name)
+            return ops.convert_to_tensor(self.clock_state)[_STATE_FIELDS.index(name)]
+
+        return StepContext(value_of, self)
+
+    def eager_context(self) -> StepContext:
+        """The context of a read outside any step, `model.losses` for one."""
+        values = {**self.position()._asdict(), "rate_offset": self.rate_offset}
+        return StepContext(values.__getitem__, self)
+
+    def jax_context(self, state: Any, training: bool) -> StepContext:
+        """The context of a JAX step, whose values are all in its argument `state`."""
+        model = self._require_model()
+        arrays = dict(zip(map(id, model.non_trainable_variables), state[1], strict=False))
+        clock_state = arrays[id(self.clock_state)]
+        if training:
+            step = _iterations_in(model.optimizer, state[2])
+        else:
+            first = len(_STATE_FIELDS)
+            high, low = (ops.cast(clock_state[first + part], "int32") for part in (0, 1))
+            step = _STEP_PARTS * high + low
+        values = {name: clock_state[place] for place, name in enumerate(_STATE_FIELDS)}
+        return StepContext({"step": step, **values}.__getitem__, self)
+
+    def set_gain(self, gain: float) -> None:
+        """Change every strength of the model from the next step on, without compiling."""
+        model = self._require_model()
+        if on_jax():
+            model.jax_state_sync()
+        self.gain = float(gain)
+        self._gain_was_set = True
+        self._write_state()
+
+    def set_rate_offset(self, offset: float) -> None:
+        """Add so much to every dropout rate of the model from the next step on.
+
+        Not saved with the position: at inference rates do not count.
+        """
+        if on_jax():
+            self._require_model().jax_state_sync()
+        self.rate_offset = float(offset)
+        self._write_state()
+
+    def save_gain(self, filepath: Any) -> None:
+        """Note the gain in a weights file, which would lose it."""
+        if not self._gain_was_set:
+            return
+        try:
+            note_gain(filepath, self.gain)
+        except Exception as error:
+            warn(
+                f"RegularizationScheduler: the gain {self.gain:g} could not be noted in the "
+                f"weights file {str(filepath)!r} ({error!r}). The weights are saved; a training "
+                "that resumes from this file begins with a gain of 1."
+            )
+
+    def load_gain(self, filepath: Any) -> None:
+        """Go on with the gain that was noted in a weights file, if any."""
+        try:
+            gain = gain_in(filepath)
+        except Exception as error:
+            warn(
+                f"RegularizationScheduler: the gain noted in the weights file {str(filepath)!r} "
+                f"cannot be used ({error}). The weights are loaded; the gain stays {self.gain:g}."
+            )
+            return
+        if gain is not None:
+            self.set_gain(gain)
+
+    def move_to(self, step: int, epoch: int) -> None:
+        """Put the model at a moment of a training; only within a `state_restored`."""
+        optimizer = _counting(self._require_model().optimizer)
+        optimizer._iterations.assign(step * (optimizer.gradient_accumulation_steps or 1))
+        self.epoch = epoch
+        self._write_state()
+
+    @contextlib.contextmanager
+    def state_restored(self) -> Iterator[None]:
+        """Put all that a training step changes back in the end."""
+        model = self._require_model()
+        variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+        before = [(variable, ops.copy(variable.value)) for variable in variables]
+        epoch = self.epoch
+        try:
+            yield
+        finally:
+            for variable, value in before:
+                variable.assign(value)
+            self.epoch = epoch
+            self._write_state()
+
+    def begin_epoch(self, epoch: int, first: bool) -> None:
+        """Note that `fit` begins its epoch number `epoch`, the `first` one of that call."""
+        if first:
+            continues = epoch == 0 and has_trained(self._require_model().optimizer)
+            self._epoch_base = self.epoch if continues else 0
+        self.epoch = self._epoch_base + epoch
+        self._write_state()
+        self._epoch_running, self._epoch_finished = True, False
+
+    def begin_validation(self) -> None:
+        """Note that callbacks of a `fit` see an evaluation begin."""
+        self._validation_due = self._epoch_finished and self._evaluations == 1
+
+    def forget_epoch(self) -> None:
+        """Note that no epoch is under way: it has ended, or its `fit` has raised."""
+        self._epoch_running = self._epoch_finished = self._validation_due = False
+
+    def epoch_logs(self, logs: Any) -> Any:
+        """Pass on what `fit` made the logs of an epoch, or of its validation, from.
+
+        An epoch counts as finished from here on, so that its validation sees the
+        strength of the next training step. Logs of other calls pass through untouched.
+        """
+        if not self._evaluations:  # else only `fit` asks, with the callback or without
+            watched, self._epoch_running = self._epoch_running, False
+            self._epoch_finished = watched
+            self.epoch += 1
+            self._write_state()
+            return self._extended(logs, "train") if watched else logs
+        if self._validation_due and self._evaluations == 1:
+            self._validation_due = False
+            return self._extended(logs, "validation")
+        return logs
+
+    def on_epoch_logs(self, listener: Callable[[dict[str, Any], str], None]) -> None:
+        """Have the method `listener` called with the logs to add to, and their phase.
+
+        Held weakly: a callback holds its model, which must not live on for us.
+        """
+        self._epoch_listener = weakref.WeakMethod(listener)
+
+    def _extended(self, logs: Any, phase: str) -> Any:
+        listener = self._epoch_listener() if self._epoch_listener is not None else None
+        if listener is None:
+            return logs
+        logs = dict(logs)
+        listener(logs, phase)
+        return logs
+
+    def refresh(self) -> None:
+        """Bring the copy of the step that a JAX test step reads up to date."""
+        if on_jax():
+            self._step_for_tests = self._host_step()
+            self._write_state()
+
+    @contextlib.contextmanager
+    def evaluation(self) -> Iterator[None]:
+        self._evaluations += 1
+        try:
+            yield
+        finally:
+            self._evaluations -= 1
+
+    def _write_state(self) -> None:
+        self.clock_state.assign(self._state_values())
+
+    def _state_values(self) -> list[float]:
+        """What `clock_state` holds."""
+        values = [float(self.epoch), self.gain, self.rate_offset]
+        if on_jax():
+            values += map(float, divmod(self._step_for_tests, _STEP_PARTS))
+        return values
+
+    def _host_step(self) -> int:
+        model = self._require_model()
+        optimizer = getattr(model, "optimizer", None)
+        if optimizer is None:
+            return 0
+        state = getattr(model, "_jax_state", None) or {}
+        pending = state.get("optimizer_variables") if on_jax() else None
+        # In the middle of an epoch Keras has emptied the variables on JAX.
+        if pending and not model._jax_state_synced:
+            return int(ops.convert_to_numpy(_iterations_in(optimizer, pending)))
+        return int(ops.convert_to_numpy(optimizer.iterations))
+
+    def _require_model(self) -> keras.Model:
+        model = self.model
+        if model is None:
+            raise ReferenceError("The model of this clock is gone.")
+        return model
+
+
+def hidden_variable(
+    model: keras.Model, name: str, value: Any, dtype: str, **kwargs: Any
+) -> keras.Variable:
+    """A variable that a compiled step can read and write, and that is no weight.
+
+    On JAX it has to ride in the model's non-trainable state; the list of seed
+    generators is state that is in no weight file and in no count of weights.
+    """
+    with contextlib.ExitStack() as stack:
+        if keras.backend.backend() == "tensorflow":
+            stack.enter_context(model.distribute_strategy.scope())
+        variable = keras.Variable(
+            value,
+            dtype=dtype,
+            trainable=False,
+            autocast=False,
+            name=f"{model.name}_regplus_{name}",
+            **kwargs,
+        )
+    if on_jax():
+        model._seed_generators.append(_StateHolder(variable))
+    return variable
+
+
+@contextlib.contextmanager
+def temporary_variable(
+    model: keras.Model, name: str, value: Any, dtype: str
+) -> Iterator[keras.Variable]:
+    """A `hidden_variable` for a while, the same on all replicas."""
+    variable = hidden_variable(model, name, value, dtype, aggregation="only_first_replica")
+    try:
+        yield variable
+    finally:
+        if on_jax():
+            # Other generators may have come after it.
+            states = [generator.state for generator in model._seed_generators]
+            model._seed_generators.pop(next(i for i, s in enumerate(states) if s is variable))
+
+
+@contextlib.contextmanager
+def weights_safe_on_error(model: keras.Model) -> Iterator[None]:
+    """Let an `evaluate` fail without harm to a training: on JAX it would keep the weights."""
+    variables = [*model.variables, *model.metrics_variables] if on_jax() else []
+    values = [variable.value for variable in variables]
+    try:
+        yield
+    except Exception:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        if on_jax():
+            model._jax_state_synced = True
+        raise
+
+
+class _StateHolder:
+    """Looks like a seed generator to a layer: something with a `state`."""
+
+    def __init__(self, state: keras.Variable):
+        self.state = state
+
+
+def has_trained(optimizer: Any) -> bool:
+    return int(ops.convert_to_numpy(_counting(optimizer)._iterations)) > 0
+
+
+def _counting(optimizer: Any) -> Any:
+    # The outer counter of a LossScaleOptimizer stays at 0.
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _iterations_in(optimizer: Any, values: Any) -> Any:
+    mapping = list(zip(optimizer.variables, values, strict=True))
+    with keras.StatelessScope(mapping, initialize_variables=False):
+        return ops.convert_to_tensor(optimizer.iterations)
+
+
+def _value(number: Any) -> Any:
+    # With gradient accumulation the property is computed, else it is the variable itself.
+    return number.value if isinstance(number, keras.Variable) else number
+
+
+def on_jax() -> bool:
+    return keras.backend.backend() == "jax"

@@ -1,0 +1,216 @@
+"""How a model gets its clock: what is found in it, and what of it is wrapped.
+
+Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._flatten_layers`,
+`Layer._trainable_variables`, `Layer._non_trainable_variables`,
+`Trainer._get_metrics_result_or_logs`. `tests/grid/test_clock.py` fails when one moves.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_regplus.clock.clock import Clock, has_trained, on_jax
+from keras_regplus.clock.step_context import entered
+
+__all__ = ["Site", "attach", "scheduled_parts", "scheduled_sites", "wrap"]
+
+
+class Site(NamedTuple):
+    """Where a scheduled object sits: what asks it, under which attribute."""
+
+    path: str
+    part: Any
+    owner: Any
+    name: str
+
+
+_clocks: weakref.WeakKeyDictionary[keras.Model, Clock] = weakref.WeakKeyDictionary()
+
+
+def attach(model: keras.Model) -> Clock:
+    """The clock of `model`, made and wired up where it has none.
+
+    Idempotent, never undone: a later `fit` without the callback goes on along the
+    schedule, and a `fit` that raised leaves nothing to clean up.
+    """
+    _refuse_what_cannot_be_exact(model)
+    clock = _clocks.get(model)
+    parts = [part for _, part in scheduled_parts(model)]
+    if clock is None:
+        clock = _clocks[model] = Clock(model, *_adopted(model, parts))
+        # Functions traced before know no clock.
+        model.train_function = model.test_function = model.predict_function = None
+    for part in parts:
+        part._bind_clock(clock)
+    _wrap_methods(model, clock)
+    return clock
+
+
+def scheduled_parts(model: keras.Model) -> Iterator[tuple[str, Any]]:
+    """Every scheduled object of `model` that can be found, with the path of its owner.
+
+    What is not found, a regularizer inside a user's own one for instance, is as
+    exact as the rest: a step's context is what counts.
+    """
+    for site in scheduled_sites(model):
+        yield site.path, site.part
+
+
+def scheduled_sites(model: keras.Model) -> Iterator[Site]:
+    """Where every scheduled object of `model` sits that can be found."""
+    for layer in model._flatten_layers():
+        path = layer.path or layer.name
+        # A layer asks itself.
+        found = [Site(path, layer, layer, "_now")]
+        activity = layer.activity_regularizer
+        found.append(Site(f"{path}/activity", activity, layer, "activity_regularizer"))
+        for variable in layer._trainable_variables + layer._non_trainable_variables:
+            regularizer = getattr(variable, "regularizer", None)
+            found.append(Site(variable.path, regularizer, variable, "regularizer"))
+        yield from (site for site in found if hasattr(site.part, "_bind_clock"))
+
+
+def wrap(model: keras.Model, name: str, by: str, make: Callable[[Callable], Callable]) -> None:
+    """Replace `model.name` by `make(model.name)`, out of sight of Keras's trackers.
+
+    Once for each `by`, who does it: an `attach` comes with every `fit`.
+    """
+    original = getattr(model, name)
+    wrapped_by: frozenset[str] = getattr(original, "_regplus_wrapped_by", frozenset())
+    if by in wrapped_by:
+        return
+
+    def put() -> None:
+        wrapper = functools.wraps(original)(make(original))
+        wrapper._regplus_wrapped_by = wrapped_by | {by}  # type: ignore[attr-defined]
+        # With the identity, because who wraps this in turn may copy its attributes.
+        wrapper._regplus_renewal = id(wrapper), put  # type: ignore[attr-defined]
+        object.__setattr__(model, name, wrapper)
+
+    put()
+
+
+def _renew(model: keras.Model, name: str) -> None:
+    """Give a wrapped method a new identity, as a bound method of Keras's has at each access.
+
+    JAX keeps what it compiled by the function's identity, so a recompiled model would
+    go on with the step that it had before.
+    """
+    method = getattr(model, name)
+    identity, put = getattr(method, "_regplus_renewal", (None, None))
+    if put is not None and identity == id(method):
+        put()
+
+
+def _wrap_methods(model: keras.Model, clock: Clock) -> None:
+    for name, make in _WRAPPERS.items():
+        wrap(model, name, "clock", functools.partial(make, model=model, clock=clock))
+
+
+def _in_train_step(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    return _in_context(original, clock, training=True)
+
+
+def _in_test_step(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    return _in_context(original, clock, training=False)
+
+
+def _in_context(original: Callable, clock: Clock, training: bool) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        context = clock.jax_context(args[0], training) if on_jax() else clock.context()
+        with entered(context):
+            return original(*args, **kwargs)
+
+    return run
+
+
+def _evaluate(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with clock.evaluation():
+            return original(*args, **kwargs)
+
+    return run
+
+
+def _make_train_function(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        clock.forget_epoch()
+        _renew(model, "train_step")
+        return original(*args, **kwargs)
+
+    return run
+
+
+def _make_test_function(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        clock.refresh()
+        _renew(model, "test_step")
+        return original(*args, **kwargs)
+
+    return run
+
+
+def _epoch_logs(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return clock.epoch_logs(original(*args, **kwargs))
+
+    return run
+
+
+def _save_weights(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    def run(filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(filepath, *args, **kwargs)
+        clock.save_gain(filepath)
+        return result
+
+    return run
+
+
+def _load_weights(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    def run(filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(filepath, *args, **kwargs)
+        clock.load_gain(filepath)
+        return result
+
+    return run
+
+
+# What of a model is replaced on the instance, and by what.
+_WRAPPERS: dict[str, Callable[..., Callable]] = {
+    "train_step": _in_train_step,
+    "test_step": _in_test_step,
+    "evaluate": _evaluate,
+    "make_train_function": _make_train_function,
+    "make_test_function": _make_test_function,
+    "_get_metrics_result_or_logs": _epoch_logs,
+    "save_weights": _save_weights,
+    "load_weights": _load_weights,
+}
+
+
+def _refuse_what_cannot_be_exact(model: keras.Model) -> None:
+    if getattr(keras.config, "is_nnx_enabled", lambda: False)():
+        raise ValueError(
+            "RegularizationScheduler: Keras's NNX mode must be off, got "
+            "`keras.config.is_nnx_enabled()` True: its compiled step passes a model's own "
+            "`train_step` by. Turn it off before Keras is imported."
+        )
+    if getattr(model, "optimizer", None) is None:
+        raise ValueError(
+            "RegularizationScheduler: the model must be compiled with an optimizer, got none: "
+            "steps are counted by it. Call `model.compile(optimizer=...)`, or use "
+            "`keras_regplus.at(step=...)` inside a training step of your own."
+        )
+
+
+def _adopted(model: keras.Model, parts: list[Any]) -> tuple[int, float]:
+    """Epoch and gain for a new clock: those that were saved, where the optimizer came along."""
+    saved = [part._position for part in parts if part._position is not None]
+    if saved and has_trained(model.optimizer):
+        return saved[0].epoch, saved[0].gain
+    return 0, 1.0
