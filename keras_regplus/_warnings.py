@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Hashable
 from types import FrameType
 
-__all__ = ["RegPlusWarning", "warn"]
+__all__ = ["OneTimeWarnings", "RegPlusWarning", "warn"]
 
 
 class RegPlusWarning(UserWarning):
@@ -31,6 +32,28 @@ _LIBRARIES = ("keras", "keras_regplus", "tensorflow", "jax", "torch", "contextli
 def warn(message: str) -> None:
     """Issue a `RegPlusWarning` that points at the user's line."""
     warnings.warn(message, RegPlusWarning, stacklevel=_user_level())
+
+
+class OneTimeWarnings:
+    """The warnings of one object, each issued once.
+
+    `owner` is the class that the messages begin with.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._issued: set[Hashable] = set()
+
+    def warn(self, message: str, cause: Hashable | None = None) -> None:
+        """Issue it, unless it was; where texts of one cause differ, `cause` stands for them."""
+        key = message if cause is None else cause
+        if key not in self._issued:
+            self._issued.add(key)
+            warn(f"{self._owner}: {message}")
+
+    def forget(self) -> None:
+        """Begin anew, so that each warning may come once more."""
+        self._issued.clear()
 
 
 def _user_level() -> int:

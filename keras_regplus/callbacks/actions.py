@@ -17,6 +17,7 @@ from keras_regplus._checks import boolean, count, error_text, finite_number
 from keras_regplus._warnings import warn
 from keras_regplus.clock import wiring
 from keras_regplus.clock.clock import Clock
+from keras_regplus.clock.model_parts import scheduled_parts
 from keras_regplus.clock.scheduled import ScheduledMixin
 from keras_regplus.diagnosis import Diagnosis
 
@@ -267,7 +268,7 @@ class RaiseRegularization(_ClockAction):
     )
 
     def _finds_something(self, model: Any, clock: Clock) -> bool:
-        return clock.used or any(wiring.scheduled_parts(model))
+        return clock.used or any(scheduled_parts(model))
 
     def _read(self, clock: Clock) -> float:
         return clock.gain
@@ -335,7 +336,7 @@ class RaiseDropout(_ClockAction):
 
 
 def _scheduled_rates(model: Any) -> Iterator[ScheduledMixin]:
-    for _, part in wiring.scheduled_parts(model):
+    for _, part in scheduled_parts(model):
         if isinstance(part, ScheduledMixin) and part._kind == "rate" and part.schedule is not None:
             yield part
 

@@ -1,7 +1,6 @@
-"""How a model gets its clock: what is found in it, and what of it is wrapped.
+"""How a model gets its clock, and which of its methods are wrapped.
 
-Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._flatten_layers`,
-`Layer._trainable_variables`, `Layer._non_trainable_variables`,
+Private name of Keras used here, tried with 3.12.4 and 3.15.1:
 `Trainer._get_metrics_result_or_logs`. `tests/grid/test_clock.py` fails when one moves.
 """
 
@@ -9,24 +8,16 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from keras_regplus.clock.clock import Clock, has_trained, on_jax
+from keras_regplus.clock.model_parts import scheduled_parts
 from keras_regplus.clock.step_context import entered
 
-__all__ = ["Site", "attach", "scheduled_parts", "scheduled_sites", "wrap"]
-
-
-class Site(NamedTuple):
-    """Where a scheduled object sits: what asks it, under which attribute."""
-
-    path: str
-    part: Any
-    owner: Any
-    name: str
+__all__ = ["attach", "wrap"]
 
 
 _clocks: weakref.WeakKeyDictionary[keras.Model, Clock] = weakref.WeakKeyDictionary()
@@ -49,30 +40,6 @@ def attach(model: keras.Model) -> Clock:
         part._bind_clock(clock)
     _wrap_methods(model, clock)
     return clock
-
-
-def scheduled_parts(model: keras.Model) -> Iterator[tuple[str, Any]]:
-    """Every scheduled object of `model` that can be found, with the path of its owner.
-
-    What is not found, a regularizer inside a user's own one for instance, is as
-    exact as the rest: a step's context is what counts.
-    """
-    for site in scheduled_sites(model):
-        yield site.path, site.part
-
-
-def scheduled_sites(model: keras.Model) -> Iterator[Site]:
-    """Where every scheduled object of `model` sits that can be found."""
-    for layer in model._flatten_layers():
-        path = layer.path or layer.name
-        # A layer asks itself.
-        found = [Site(path, layer, layer, "_now")]
-        activity = layer.activity_regularizer
-        found.append(Site(f"{path}/activity", activity, layer, "activity_regularizer"))
-        for variable in layer._trainable_variables + layer._non_trainable_variables:
-            regularizer = getattr(variable, "regularizer", None)
-            found.append(Site(variable.path, regularizer, variable, "regularizer"))
-        yield from (site for site in found if hasattr(site.part, "_bind_clock"))
 
 
 def wrap(model: keras.Model, name: str, by: str, make: Callable[[Callable], Callable]) -> None:

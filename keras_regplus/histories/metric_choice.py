@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from keras_regplus.histories.epochs import History, has_number
 from keras_regplus.histories.metric_names import direction_of_name
 
-__all__ = ["choose_metric", "direction", "metrics_with_twin"]
+__all__ = ["choose_metric", "direction", "metrics_with_twin", "preferred_loss"]
 
-# Without penalties a training can be compared with its validation.
-_PREFERRED = ("data_loss", "loss")
+
+def preferred_loss(names: Collection[str]) -> str:
+    """`"data_loss"` where these names have it, and have it in validation if they have any.
+
+    Without penalties a training can be compared with its validation; else it is `"loss"`.
+    """
+    validated = any(str(name).startswith("val_") for name in names)
+    has_parts = "data_loss" in names and ("val_data_loss" in names or not validated)
+    return "data_loss" if has_parts else "loss"
 
 
 def metrics_with_twin(history: History) -> list[str]:
@@ -27,7 +36,8 @@ def choose_metric(history: History, monitor: str | None) -> str | None:
         wanted = monitor.lower()
         return found.get(wanted) or found.get(wanted.removeprefix("val_"))
     known = [name for name in found if direction_of_name(name) != "unknown"]
-    return next((found[name] for name in (*_PREFERRED, *known) if name in found), None)
+    losses = (preferred_loss(found), "loss")
+    return next((found[name] for name in (*losses, *known) if name in found), None)
 
 
 def direction(metric: str, mode: str) -> str:

@@ -11,9 +11,11 @@ import numpy as np
 from keras_regplus._checks import count, error_text
 from keras_regplus.plots._drawing import COLORS, pyplot
 from keras_regplus.schedules.evaluation import values_at
-from keras_regplus.schedules.serialization import checked_part, end_of, unit_of
+from keras_regplus.schedules.serialization import checked_part, common_unit, end_of
 
 __all__ = ["plot_schedule"]
+
+_OWNER = "plot_schedule"
 
 # More points than this no picture shows.
 _MOST_POINTS = 10_000
@@ -53,7 +55,8 @@ def plot_schedule(schedules: Any, length: int | None = None, ax: Any = None) -> 
         ('Steps', ['warmup', 'cosine'])
     """
     drawn = _checked_schedules(schedules)
-    unit = _common_unit(drawn)
+    advice = "Draw steps and epochs on two Axes."
+    unit = common_unit(_OWNER, "schedules", drawn.values(), advice) or "step"
     times = _times(_checked_length(length, drawn))
     ax = pyplot().gca() if ax is None else ax
     for (name, schedule), color in zip(drawn.items(), COLORS * len(drawn), strict=False):
@@ -73,7 +76,7 @@ def plot_schedule(schedules: Any, length: int | None = None, ax: Any = None) -> 
 
 def _checked_schedules(schedules: Any) -> dict[Any, Any]:
     """Schedules by name, which is empty for a single one."""
-    owner, name = "plot_schedule", "schedules"
+    owner, name = _OWNER, "schedules"
     # A config is a dictionary too.
     if not isinstance(schedules, Mapping) or "class_name" in schedules:
         return {"": checked_part(owner, name, schedules, "a dict of name to schedule, ")}
@@ -83,24 +86,14 @@ def _checked_schedules(schedules: Any) -> dict[Any, Any]:
     return {key: checked_part(owner, name, schedule) for key, schedule in schedules.items()}
 
 
-def _common_unit(drawn: Mapping[Any, Any]) -> str:
-    units = sorted(filter(None, {unit_of(schedule) for schedule in drawn.values()}))
-    if len(units) > 1:
-        rule, advice = "schedules of one unit", "Draw steps and epochs on two Axes."
-        raise ValueError(
-            error_text("plot_schedule", "schedules", rule, " and ".join(units), advice)
-        )
-    return units[0] if units else "step"
-
-
 def _checked_length(length: Any, drawn: Mapping[Any, Any]) -> int:
     advice = "Use a number of steps or epochs."
     if length is not None:
-        return count("plot_schedule", "length", length, advice=advice)
+        return count(_OWNER, "length", length, advice=advice)
     ends = [end for end in map(end_of, drawn.values()) if end]
     if not ends:
         rule = "a whole number where no schedule has an end"
-        raise ValueError(error_text("plot_schedule", "length", rule, None, advice))
+        raise ValueError(error_text(_OWNER, "length", rule, None, advice))
     return math.ceil(1.1 * max(ends))
 
 

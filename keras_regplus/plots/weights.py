@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_regplus._checks import count, error_text
+from keras_regplus._weight_choice import Choice, WeightRule, checked_choice, is_chosen
+from keras_regplus.clock.model_parts import layers_of_weights
 from keras_regplus.histograms import histogram
 from keras_regplus.plots._drawing import COLORS, pyplot
 
@@ -20,7 +21,9 @@ _OWNER = "plot_weights"
 _PANELS_A_LINE = 4
 
 
-def plot_weights(models: Any, include: str | None = r"kernel$", buckets: int = 30) -> Any:
+def plot_weights(
+    models: Any, include: Choice | Iterable[Choice] | None = r"kernel$", buckets: int = 30
+) -> Any:
     """Draw the distributions of the weights of several models side by side.
 
     Use it after training to see what a penalty or dropout has done to the weights.
@@ -32,8 +35,8 @@ def plot_weights(models: Any, include: str | None = r"kernel$", buckets: int = 3
         models: A model, or a dict of name to model; instead of a model also a dict of
             name to array. Each has a panel, in which its weights are counted together.
         include: Which weights: a regular expression that is searched for in their
-            paths, such as `"hidden_1/kernel"`, or None for all. Defaults to
-            `"kernel$"`.
+            paths, such as `"hidden_1/kernel"`, a class of layers, a function of the
+            path, a list of these, or None for all. Defaults to `"kernel$"`.
         buckets: Number of buckets, at least 1. Defaults to 30.
 
     Returns:
@@ -59,8 +62,8 @@ def plot_weights(models: Any, include: str | None = r"kernel$", buckets: int = 3
         >>> matplotlib.pyplot.close(figure)
     """
     buckets = count(_OWNER, "buckets", buckets, advice="Use 30, as TensorBoard does.")
-    pattern = _checked_pattern(include)
-    weights = {name: _chosen(name, model, pattern) for name, model in _named(models).items()}
+    rule = checked_choice(_OWNER, "include", include)
+    weights = {name: _chosen(name, model, rule, include) for name, model in _named(models).items()}
     finite = {name: values[np.isfinite(values)] for name, values in weights.items()}
     edges = _common_edges(list(finite.values()), buckets)
     figure, axes = _panels(len(weights))
@@ -81,36 +84,31 @@ def _named(models: Any) -> dict[str, Any]:
     return {str(name): model for name, model in models.items()}
 
 
-def _checked_pattern(include: Any) -> re.Pattern[str]:
-    rule, advice = "a regular expression or None", "Use a string such as 'kernel$'."
-    try:
-        return re.compile("" if include is None else include)
-    except TypeError as error:
-        raise TypeError(error_text(_OWNER, "include", rule, include, advice)) from error
-    except re.error as error:
-        raise ValueError(error_text(_OWNER, "include", rule, include, advice)) from error
-
-
-def _chosen(name: str, model: Any, pattern: re.Pattern[str]) -> np.ndarray:
+def _chosen(name: str, model: Any, rule: WeightRule | None, include: Any) -> np.ndarray:
     """All chosen weights of a model in one array."""
     arrays = _arrays(model)
-    chosen = [array for path, array in arrays if pattern.search(path)]
+    chosen = [array for path, layer, array in arrays if is_chosen(path, layer, rule)]
     if not sum(array.size for array in chosen):
-        paths = ", ".join(path for path, _ in arrays) or "none"
-        rule = f"an expression that finds weights of {name!r}"
+        paths = ", ".join(path for path, _, _ in arrays) or "none"
+        needed = f"a choice that finds weights of {name!r}"
         advice = f"These are there: {paths}."
-        raise ValueError(error_text(_OWNER, "include", rule, pattern.pattern, advice))
+        raise ValueError(error_text(_OWNER, "include", needed, include, advice))
     # Some types of few bits have no common one, and NumPy counts no truth values.
     return np.concatenate(
         [array.astype(np.result_type(array.dtype, np.float32)).ravel() for array in chosen]
     )
 
 
-def _arrays(model: Any) -> list[tuple[str, np.ndarray]]:
+def _arrays(model: Any) -> list[tuple[str, Any, np.ndarray]]:
+    """Path, layer where it is known, and values of each weight."""
     if hasattr(model, "weights"):
-        return [(weight.path, keras.ops.convert_to_numpy(weight.value)) for weight in model.weights]
+        layers = layers_of_weights(model)
+        return [
+            (weight.path, layers.get(id(weight)), keras.ops.convert_to_numpy(weight.value))
+            for weight in model.weights
+        ]
     if isinstance(model, Mapping):
-        return [(str(path), np.asarray(array)) for path, array in model.items()]
+        return [(str(path), None, np.asarray(array)) for path, array in model.items()]
     rule, advice = "models or dicts of name to array", "Pass `model` itself."
     raise TypeError(error_text(_OWNER, "models", rule, model, advice))
 

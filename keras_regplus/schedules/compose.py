@@ -17,12 +17,15 @@ from keras_regplus.schedules.serialization import (
     Schedule,
     check_unit,
     checked_part,
+    common_unit,
     describe,
     end_of,
     equality_key,
     serialize,
     unit_of,
 )
+
+_UNIT_ADVICE = 'Pass the same `unit=`, "step" or "epoch", to all.'
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
@@ -134,7 +137,7 @@ class Join(_Composite):
         self.boundaries = _checked_boundaries("Join", boundaries)
         self.schedules = _checked_parts("Join", schedules)
         _check_length("Join", "schedules", schedules, len(self.boundaries) + 1)
-        self.unit = _common_unit("Join", self.schedules)
+        self.unit = common_unit("Join", "schedules", self.schedules, _UNIT_ADVICE)
         if self.unit is None:
             raise ValueError(
                 error_text(
@@ -197,7 +200,7 @@ class Product(_Composite):
 
     def __init__(self, schedules: Sequence[Any]):
         self.schedules = _checked_parts("Product", schedules)
-        self.unit = _common_unit("Product", self.schedules)
+        self.unit = common_unit("Product", "schedules", self.schedules, _UNIT_ADVICE)
         self._levels = _checked_levels("Product", self.schedules)
         ends = [end for end in map(end_of, self.schedules) if end is not None]
         self.ends_at = max(ends) if len(ends) == len(self.schedules) else None
@@ -292,15 +295,6 @@ def _checked_parts(owner: str, parts: Any) -> tuple[Any, ...]:
     advice = "Use for example [Linear(1000), Constant(0.5)]."
     parts = _checked_list(owner, "schedules", parts, advice)
     return tuple(checked_part(owner, "schedules", part) for part in parts)
-
-
-def _common_unit(owner: str, parts: Sequence[Any]) -> str | None:
-    """The one unit of all parts; those that do not depend on time fit to all."""
-    units = sorted(filter(None, {unit_of(part) for part in parts}))
-    if len(units) > 1:
-        rule, advice = "schedules of one unit", 'Pass the same `unit=`, "step" or "epoch", to all.'
-        raise ValueError(error_text(owner, "schedules", rule, " and ".join(units), advice))
-    return units[0] if units else None
 
 
 def _checked_boundaries(owner: str, boundaries: Any) -> tuple[int, ...]:

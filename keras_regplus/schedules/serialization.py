@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import keras
@@ -11,7 +11,6 @@ import keras
 from keras_regplus._checks import error_text
 from keras_regplus.schedules.evaluation import name_of, unit_of
 from keras_regplus.schedules.functions import is_function, is_registered
-from keras_regplus.schedules.names import by_name
 from keras_regplus.schedules.schedule import Schedule, check_unit
 
 __all__ = [
@@ -20,6 +19,7 @@ __all__ = [
     "check_unit",
     "checked_part",
     "checked_schedule",
+    "common_unit",
     "describe",
     "deserialize",
     "end_of",
@@ -159,7 +159,7 @@ def checked_schedule(owner: str, schedule: Any) -> Any:
 def checked_part(owner: str, name: str, part: Any, also: str = "") -> Any:
     """The schedule that the argument `name` of `owner` means; `also` is what else it may be."""
     if isinstance(part, str):
-        return by_name(owner, name, part)
+        return _by_name(owner, name, part)
     if isinstance(part, dict):
         return deserialize(part)
     if is_schedule(part):
@@ -170,6 +170,28 @@ def checked_part(owner: str, name: str, part: Any, also: str = "") -> Any:
     )
     advice = "Use for example `schedules.LinearWarmup(1000)`, or subclass `schedules.Schedule`."
     raise TypeError(error_text(owner, name, rule, part, advice))
+
+
+def _by_name(owner: str, argument: str, name: str) -> Schedule:
+    """The schedule of that name: there is one that needs no arguments."""
+    # The shapes stand above this file.
+    from keras_regplus.schedules.shapes import Constant
+
+    by_name = {"constant": Constant, "Constant": Constant}
+    if name not in by_name:
+        rule = "'constant', the one schedule that needs no arguments, or an object"
+        advice = "Use for example `schedules.LinearWarmup(1000)`."
+        raise ValueError(error_text(owner, argument, rule, name, advice))
+    return by_name[name]()
+
+
+def common_unit(owner: str, argument: str, parts: Iterable[Any], advice: str) -> str | None:
+    """The one unit of all parts; those that do not depend on time fit to all."""
+    units = sorted(filter(None, {unit_of(part) for part in parts}))
+    if len(units) > 1:
+        rule = "schedules of one unit"
+        raise ValueError(error_text(owner, argument, rule, " and ".join(units), advice))
+    return units[0] if units else None
 
 
 def is_schedule(value: Any) -> bool:

@@ -256,9 +256,17 @@ def test_a_tag_is_never_given_twice():
             {"include": "norm", "exclude": lambda path: "moving" in path},
             {"norm/gamma", "norm/beta"},
         ),
+        (
+            {"include": keras.layers.BatchNormalization, "exclude": "moving"},
+            {"norm/gamma", "norm/beta"},
+        ),
+        (
+            {"include": ["gamma", keras.layers.Dense], "exclude": [keras.layers.RNN, "bias"]},
+            {"hidden/kernel", "output/kernel", "norm/gamma"},
+        ),
     ],
 )
-def test_include_and_exclude_choose_by_the_path(tmp_path, options, expected):
+def test_include_and_exclude_choose_by_path_and_layer(tmp_path, options, expected):
     fit(shared_model(), WeightHistogram(tmp_path, **options))
     assert set(read(tmp_path)) == {f"net/{name}/histogram" for name in expected}
 
@@ -511,8 +519,8 @@ def test_a_training_with_histograms_leaves_tensorflow_alone(tmp_path):
         ({"buckets": 0}, ValueError, "buckets"),
         ({"buckets": True}, TypeError, "buckets"),
         ({"every_steps": 0}, ValueError, "every_steps"),
-        ({"every_steps": 5, "step": "epoch"}, ValueError, "step"),
-        ({"step": "batch"}, ValueError, "step"),
+        ({"every_steps": 5, "unit": "epoch"}, ValueError, "unit"),
+        ({"unit": "batch"}, ValueError, "unit"),
         ({"scalars": "mean"}, TypeError, "scalars"),
         ({"scalars": ["median"]}, ValueError, "scalars"),
         ({"metrics": "loss"}, TypeError, "metrics"),

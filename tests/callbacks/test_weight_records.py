@@ -102,9 +102,9 @@ def test_several_steps_per_execution_are_recorded_when_they_are_over(tmp_path):
 
 
 def test_iterations_number_the_records_and_go_on(tmp_path):
-    model, callback = new_model(), WeightHistogram(tmp_path, step="iteration", metrics=True)
+    model, callback = new_model(), WeightHistogram(tmp_path, unit="step", metrics=True)
     fit(model, callback, epochs=2)
-    fit(model, WeightHistogram(tmp_path, step="iteration"), epochs=1)
+    fit(model, WeightHistogram(tmp_path, unit="step"), epochs=1)
     assert list(read(tmp_path / "weights")["net/hidden/bias/histogram"]) == [0, 6, 12, 18]
     assert list(read(tmp_path / "train")["epoch_loss"]) == [6, 12]
 
@@ -345,7 +345,7 @@ def test_weights_beyond_the_budget_take_a_few_mebibytes(monkeypatch):
 def test_a_callback_with_a_batch_hook_can_be_copied():
     copy = pickle.loads(pickle.dumps(WeightHistogram("logs", every_steps=3, scalars=True)))
     assert copy.on_train_batch_end.__self__ is copy
-    assert (copy.every_steps, copy.step, copy.scalars) == (3, "iteration", STATISTICS)
+    assert (copy.every_steps, copy.unit, copy.scalars) == (3, "step", STATISTICS)
 
 
 LIMITED = """

@@ -97,7 +97,7 @@ def test_pyplot_is_not_touched_where_axes_are_given(pyplot, ax):
         (0.5, None, TypeError, "`schedules` must be a dict of name to schedule, a schedule .+"),
         ({"a": 0.5}, None, TypeError, "`schedules` must be a schedule .+, got 0.5. Use"),
         ({}, None, ValueError, "`schedules` must be at least one schedule, got {}. Pass"),
-        ("linear", None, ValueError, "`schedules` must be .+ Use `Linear"),
+        ("linear", None, ValueError, "`schedules` must be .+ Use .+LinearWarmup"),
         (None, 5, TypeError, "`schedules` must be .+, got None"),
         (schedules.Cyclic(3), None, ValueError, "`length` must be .+ has an end, got None. Use"),
         (schedules.Constant(), None, ValueError, "`length` must be .+ has an end, got None. Use"),

@@ -60,9 +60,16 @@ def test_all_models_have_the_same_buckets_and_axes():
 
 @pytest.mark.parametrize(
     ("include", "number"),
-    [("dense_1/kernel", 2), ("kernel$", 4), ("bias", 3), (None, 7), ("dense_0", 4)],
+    [
+        ("dense_1/kernel", 2),
+        ("kernel$", 4),
+        ("bias", 3),
+        (None, 7),
+        ("dense_0", 4),
+        (keras.layers.Dense, 7),
+    ],
 )
-def test_the_paths_choose_the_weights(include, number):
+def test_paths_and_layers_choose_the_weights(include, number):
     figure = plot_weights(model_with([[0.0, 1.0]], [[2.0], [4.0]]), include)
     assert figure.axes[0].get_title().split("\n")[1].startswith(f"{number} weights")
 
@@ -117,8 +124,12 @@ def test_more_than_four_models_go_on_in_a_second_line():
         ([3], TypeError, "`models` must be a model or a dict of name to model, got 3. Pass"),
         ([{}], ValueError, "`models` must be a model or a dict of name to model, got {}. Pass"),
         ([{"a": [1.0]}], TypeError, "`models` must be models or dicts of name to array, got"),
-        ([{"a": {"bias": [1.0]}}], ValueError, "`include` must be an .+ got 'kernel\\$'. .+ bias."),
-        ([{"a": {}}], ValueError, "`include` must be an expression .+ These are there: none."),
+        (
+            [{"a": {"bias": [1.0]}}],
+            ValueError,
+            "`include` must be a choice .+ got 'kernel\\$'. .+ bias.",
+        ),
+        ([{"a": {}}], ValueError, "`include` must be a choice .+ These are there: none."),
         ([{"a": {"kernel": [1.0]}}, "("], ValueError, "`include` must be a regular .+ got '\\('."),
         ([{"a": {"kernel": [1.0]}}, 5], TypeError, "`include` must be a regular .+, got 5. Use"),
         ([{"a": {"kernel": [1.0]}}, None, 0], ValueError, "`buckets` must be a whole .+, got 0."),

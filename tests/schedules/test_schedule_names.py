@@ -50,48 +50,16 @@ def test_a_name_is_enough_where_nothing_else_is_needed(name):
     assert regularizers.ScheduledL2(0.1, name).schedule == Constant()
 
 
-NEEDY = {
-    "LinearWarmup": "linear_warmup",
-    "Linear": "linear",
-    "Polynomial": "polynomial",
-    "Cosine": "cosine",
-    "Exponential": "exponential",
-    "Cyclic": "cyclic",
-    "Piecewise": "piecewise",
-    "Join": "join",
-    "Product": "product",
-    "Clip": "clip",
-    "early": "early",
-    "late": "late",
-    "one_cycle": "one_cycle",
-    "warmup_hold_decay": "warmup_hold_decay",
-}
-
-
-def test_every_schedule_has_a_name():
-    functions = {"Schedule", "Constant", "get", "serialize", "deserialize"}
-    assert set(NEEDY) == set(schedules.__all__) - functions
-
-
-@pytest.mark.parametrize("name", [*NEEDY, *NEEDY.values()])
-def test_where_a_name_is_not_enough_the_error_says_what_to_write(name):
-    with pytest.raises(ValueError, match=r"^get: `schedule` must be .+, got '.+'\. Use `") as said:
+@pytest.mark.parametrize("name", ["LinearWarmup", "linear_warmup", "cosinus", "", "l1l2"])
+def test_another_name_is_refused_with_what_to_write(name):
+    with pytest.raises(ValueError, match=r"^get: `schedule` must be 'constant', .+, got '.*'"):
         schedules.get(name)
-    advice = str(said.value).rpartition("Use `")[2].removesuffix("`.")
-    made = eval(advice, vars(schedules))
-    assert isinstance(made, schedules.Schedule)
-    assert name in (advice.partition("(")[0], NEEDY[advice.partition("(")[0]])
 
 
-@pytest.mark.parametrize(
-    "name, guess",
-    [("cosinus", "cosine"), ("linearwarmup", "linear_warmup"), ("LINEAR", None), ("l1l2", None)],
-)
-def test_an_unknown_name_gets_the_known_ones(name, guess):
-    with pytest.raises(ValueError, match=r"Known are: Clip, .+ warmup_hold_decay\.$") as said:
-        schedules.get(name)
-    assert ("Did you mean" in str(said.value)) == (guess is not None)
-    assert guess is None or f"Did you mean {guess!r}?" in str(said.value)
+def test_a_name_of_any_length_is_answered_briefly():
+    with pytest.raises(ValueError, match="must be 'constant'") as refusal:
+        schedules.get("x" * 10**7)
+    assert len(str(refusal.value)) < 1000
 
 
 def nested(levels):

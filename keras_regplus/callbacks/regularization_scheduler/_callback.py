@@ -8,14 +8,16 @@ import keras
 from keras import ops
 
 from keras_regplus._checks import boolean, error_text
-from keras_regplus._warnings import warn
+from keras_regplus._warnings import OneTimeWarnings
 from keras_regplus.callbacks.regularization_scheduler._cut_short import cut_short, updates_in
 from keras_regplus.callbacks.regularization_scheduler._verification import Verification, verify
 from keras_regplus.clock import wiring
 from keras_regplus.clock.loss_parts import LossParts
+from keras_regplus.clock.model_parts import scheduled_parts
 from keras_regplus.clock.scheduled import ScheduledMixin, factor_in
 from keras_regplus.schedules.serialization import equality_key, unit_of
 
+_OWNER = "RegularizationScheduler"
 _KEYS = ("data_loss", "penalty", "strength", "rate")
 
 
@@ -74,12 +76,12 @@ class RegularizationScheduler(keras.callbacks.Callback):
         super().__init__()
         self.log = log
         self.per_layer = boolean(
-            "RegularizationScheduler", "per_layer", per_layer, advice="Use True to log each weight."
+            _OWNER, "per_layer", per_layer, advice="Use True to log each weight."
         )
         self._keys = _checked_keys(log)
         self._first_epoch = True
         self._step_before = 0
-        self._warned: set[str] = set()
+        self._warnings = OneTimeWarnings(_OWNER)
         self._length_unknown = self._warned_cut_short = False
 
     def set_model(self, model: keras.Model) -> None:
@@ -166,7 +168,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
                 self._clock.loss_parts = LossParts(model, self._clock)
             self._clock.loss_parts.observe(model)
         except Exception as error:
-            self._warn_once(f"`data_loss` and `penalty` are left out of the logs ({error!r}).")
+            self._warnings.warn(f"`data_loss` and `penalty` are left out of the logs ({error!r}).")
             return None
         return self._clock.loss_parts
 
@@ -175,13 +177,15 @@ class RegularizationScheduler(keras.callbacks.Callback):
         try:
             keys = self._new_keys(phase)
         except Exception as error:
-            self._warn_once(
+            self._warnings.warn(
                 f"the logs lack its keys, because a part of the model raised {error!r}."
             )
             return
         for key, value in keys.items():
             if key in logs:
-                self._warn_once(f"The key {key!r} is in the logs already and was kept as it is.")
+                self._warnings.warn(
+                    f"The key {key!r} is in the logs already and was kept as it is."
+                )
             else:
                 logs[key] = value
 
@@ -201,7 +205,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         means = {k: v for k, v in self._loss_parts.means().items() if k in self._keys}
         if phase == "train" and None in means.values():
             missing = " and ".join(f"`{k}`" for k, v in means.items() if v is None)
-            self._warn_once(
+            self._warnings.warn(
                 f"{missing} is left out of the logs: the model has no compiled loss, or a "
                 "`train_step` of its own that does not call `compute_loss`. Schedules are "
                 "followed all the same."
@@ -212,7 +216,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         frame = self._clock.eager_context()
         found: dict[str, float] = {}
         seen: list[Any] = []
-        for path, part in wiring.scheduled_parts(self.model):
+        for path, part in scheduled_parts(self.model):
             if not isinstance(part, ScheduledMixin) or part._kind not in self._keys:
                 continue
             for suffix, base in part._strengths().items():
@@ -234,9 +238,9 @@ class RegularizationScheduler(keras.callbacks.Callback):
         }
 
     def _warn_if_idle(self) -> None:
-        scheduled = self._clock.used or any(wiring.scheduled_parts(self.model))
+        scheduled = self._clock.used or any(scheduled_parts(self.model))
         if not scheduled and not self.model.losses:
-            self._warn_once(
+            self._warnings.warn(
                 "Nothing scheduled was computed in this model's training step, and it has no "
                 "penalty. Pass a regularizer or layer of `keras_regplus` to the model, or take "
                 "`RegularizationScheduler` out of the callbacks."
@@ -245,10 +249,10 @@ class RegularizationScheduler(keras.callbacks.Callback):
     def _warn_if_standing(self) -> None:
         counts_steps = any(
             part.schedule is not None and unit_of(part.schedule) == "step"
-            for _, part in wiring.scheduled_parts(self.model)
+            for _, part in scheduled_parts(self.model)
         )
         if counts_steps and self._clock.position().step == self._step_before:
-            self._warn_once(
+            self._warnings.warn(
                 "`model.optimizer` made no update in a whole epoch, so schedules that count its "
                 "updates stand still. Where a training step uses other optimizers, put "
                 "`keras_regplus.at(step=...)` around its losses."
@@ -267,12 +271,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
             return
         if message is not None:
             self._warned_cut_short = True
-            self._warn_once(message)
-
-    def _warn_once(self, message: str) -> None:
-        if message not in self._warned:
-            self._warned.add(message)
-            warn(f"RegularizationScheduler: {message}")
+            self._warnings.warn(message)
 
 
 def _checked_keys(log: Any) -> frozenset[str]:
@@ -281,10 +280,8 @@ def _checked_keys(log: Any) -> frozenset[str]:
     rule = f"True, False or a list of names out of {', '.join(map(repr, _KEYS))}"
     if callable(log) or isinstance(log, str) or not hasattr(log, "__iter__"):
         advice = "Schedules go to the regularizers and layers, as in `ScheduledL2(1e-3, schedule)`."
-        raise TypeError(error_text("RegularizationScheduler", "log", rule, log, advice))
+        raise TypeError(error_text(_OWNER, "log", rule, log, advice))
     names = list(log)
     if not set(names) <= set(_KEYS):
-        raise ValueError(
-            error_text("RegularizationScheduler", "log", rule, log, "Check the names.")
-        )
+        raise ValueError(error_text(_OWNER, "log", rule, log, "Check the names."))
     return frozenset(names)

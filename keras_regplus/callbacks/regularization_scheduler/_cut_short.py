@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_regplus.clock.wiring import scheduled_parts
+from keras_regplus.clock.model_parts import scheduled_parts
 from keras_regplus.schedules.evaluation import values_at
 from keras_regplus.schedules.serialization import describe, end_of, unit_of
 

@@ -14,8 +14,8 @@ from keras import ops
 
 from keras_regplus.clock import step_context, wiring
 from keras_regplus.clock.clock import Clock, temporary_variable
+from keras_regplus.clock.model_parts import Site, scheduled_sites
 from keras_regplus.clock.scheduled import factor_in
-from keras_regplus.clock.wiring import Site
 from keras_regplus.schedules.serialization import end_of, unit_of
 
 __all__ = ["PartCheck", "Verification", "verify"]
@@ -75,7 +75,7 @@ def verify(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Verificati
     """Run the compiled step at telling moments, and put everything back."""
     clock = wiring.attach(model)
     _make_ready(model, clock, x)
-    probes = [_Probe(site) for site in wiring.scheduled_sites(model)]
+    probes = [_Probe(site) for site in scheduled_sites(model)]
     moments = _moments(clock, [probe.site.part for probe in probes])
     with clock.state_restored(), _standing_in(model, probes) as values:
         for moment in moments:

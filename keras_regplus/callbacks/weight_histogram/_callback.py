@@ -7,16 +7,18 @@ import os
 import posixpath
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from keras_regplus._checks import boolean, count, error_text, one_of
-from keras_regplus._warnings import warn
+from keras_regplus._warnings import OneTimeWarnings
+from keras_regplus._weight_choice import Choice, checked_choice, is_chosen
 from keras_regplus.callbacks._chief import is_chief
-from keras_regplus.callbacks.weight_histogram._names import checked_filter, chosen, named
+from keras_regplus.callbacks.weight_histogram._names import named
 from keras_regplus.callbacks.weight_histogram._records import Recorder
 from keras_regplus.callbacks.weight_histogram._scalars import scalars_of_epoch, scalars_of_schedules
+from keras_regplus.clock.model_parts import layers_of_weights
 from keras_regplus.histograms import EventWriter
 from keras_regplus.histograms.event_file import is_remote, remote_problem
 from keras_regplus.histograms.statistics import STATISTICS
@@ -64,12 +66,12 @@ class WeightHistogram(keras.callbacks.Callback):
             epochs. This takes a batch hook, for which Keras turns off its
             asynchronous dispatch: each step then waits for its logs. Defaults to
             None.
-        step: What the records are numbered by: `"epoch"`, epochs finished, or
-            `"iteration"`, `optimizer.iterations`. Defaults to None: `"iteration"`
-            with `every_steps`, else `"epoch"`.
+        unit: What the records are numbered by: `"epoch"`, epochs finished, or
+            `"step"`, optimizer updates finished. Defaults to None: `"step"` with
+            `every_steps`, else `"epoch"`.
         include: Which weights to record: a regular expression that is searched
-            for in the path of the weight, a list of them, any of which will do,
-            or a function of the path. Defaults to None: all.
+            for in the path of the weight, a class of layers, a function of the path,
+            or a list of these, any of which will do. Defaults to None: all.
         exclude: Which of these to leave out, in the same form. Defaults to
             None: none.
         buckets: Number of buckets, at least 1. Defaults to 30.
@@ -96,7 +98,7 @@ class WeightHistogram(keras.callbacks.Callback):
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: A count is below 1, `log_dir` is empty or out of reach, a regular
-            expression is invalid, or `every_steps` is to be numbered by epochs.
+            expression is invalid, or `unit` is `"epoch"` beside `every_steps`.
 
     Example:
         >>> import os, tempfile
@@ -123,9 +125,9 @@ class WeightHistogram(keras.callbacks.Callback):
         histogram_freq: int = 1,
         *,
         every_steps: int | None = None,
-        step: str | None = None,
-        include: str | Iterable[str] | Callable[[str], bool] | None = None,
-        exclude: str | Iterable[str] | Callable[[str], bool] | None = None,
+        unit: Literal["epoch", "step"] | None = None,
+        include: Choice | Iterable[Choice] | None = None,
+        exclude: Choice | Iterable[Choice] | None = None,
         buckets: int = 30,
         scalars: bool | Iterable[str] = False,
         metrics: bool = False,
@@ -138,10 +140,10 @@ class WeightHistogram(keras.callbacks.Callback):
         self.histogram_freq = count(_OWNER, "histogram_freq", histogram_freq, advice=advice)
         advice = "Use None for a record after each epoch."
         self.every_steps = _optional_count("every_steps", every_steps, advice)
-        self.step = _checked_step(step, self.every_steps)
+        self.unit = _checked_unit(unit, self.every_steps)
         self.include, self.exclude = include, exclude
-        self._included = checked_filter("include", include)
-        self._excluded = checked_filter("exclude", exclude)
+        self._included = checked_choice(_OWNER, "include", include)
+        self._excluded = checked_choice(_OWNER, "exclude", exclude)
         self.buckets = count(_OWNER, "buckets", buckets, advice="Use 30, as TensorBoard does.")
         self.scalars = _checked_scalars(scalars)
         self.metrics = boolean(_OWNER, "metrics", metrics, advice="Use True to write them.")
@@ -152,6 +154,7 @@ class WeightHistogram(keras.callbacks.Callback):
         if self.every_steps is not None:
             # An attribute, since Keras asks each callback whether it has a batch hook.
             self.on_train_batch_end = self._on_batch_end
+        self._warnings = OneTimeWarnings(_OWNER)
         self._last_model: weakref.ref[Any] | None = None
         self._epochs_finished = 0
         self._recorded_step = -1
@@ -165,7 +168,7 @@ class WeightHistogram(keras.callbacks.Callback):
         self._is_first_epoch = True
         self._writes = False
         self._problem: str | None = None
-        self._has_warned = False
+        self._warnings.forget()
         self._steps_before = 0
         self._updates = 0
         self._batches = 0
@@ -273,7 +276,8 @@ class WeightHistogram(keras.callbacks.Callback):
         return self._selected
 
     def _chosen(self, weights: list[Any]) -> list[tuple[str, Any]]:
-        selected = [w for w in weights if chosen(w.path, self._included, self._excluded)]
+        layers, rules = layers_of_weights(self.model), (self._included, self._excluded)
+        selected = [w for w in weights if is_chosen(w.path, layers.get(id(w)), *rules)]
         # A model that is not built has only some of its weights, if any.
         if weights and not selected and self.model.built:
             self._note("`include` and `exclude` leave no weight of the model")
@@ -283,7 +287,7 @@ class WeightHistogram(keras.callbacks.Callback):
         return [(names[id(weight)], weight) for weight in selected]
 
     def _step_number(self) -> int:
-        return self._iterations() if self.step == "iteration" else self._epochs_finished
+        return self._iterations() if self.unit == "step" else self._epochs_finished
 
     def _iterations(self) -> int:
         return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
@@ -314,10 +318,9 @@ class WeightHistogram(keras.callbacks.Callback):
         for run, writer in self._writers.items():
             if writer.error is not None:
                 self._note(f"could not write to {self._folder(run)!r} ({_text(writer.error)})")
-        if self._problem and not self._has_warned:
-            self._has_warned = True
+        if self._problem:
             rest = "Histograms may be missing; the training goes on."
-            warn(f"{_OWNER}: {self._problem}. {rest}")
+            self._warnings.warn(f"{self._problem}. {rest}", cause="records")
 
 
 def _checked_folder(log_dir: Any) -> str:
@@ -339,15 +342,15 @@ def _optional_count(name: str, value: Any, advice: str) -> int | None:
     return None if value is None else count(_OWNER, name, value, advice=advice)
 
 
-def _checked_step(step: Any, every_steps: int | None) -> str:
-    if step is None:
-        return "epoch" if every_steps is None else "iteration"
+def _checked_unit(unit: Any, every_steps: int | None) -> str:
+    if unit is None:
+        return "epoch" if every_steps is None else "step"
     advice = "Use 'epoch' for records once an epoch."
-    step = one_of(_OWNER, "step", step, ("epoch", "iteration"), advice=advice)
-    if step == "epoch" and every_steps is not None:
-        rule = "'iteration' where there may be several records an epoch (`every_steps`)"
-        raise ValueError(error_text(_OWNER, "step", rule, step, "Leave it out."))
-    return step
+    unit = one_of(_OWNER, "unit", unit, ("epoch", "step"), advice=advice)
+    if unit == "epoch" and every_steps is not None:
+        rule = "'step' where there may be several records an epoch (`every_steps`)"
+        raise ValueError(error_text(_OWNER, "unit", rule, unit, "Leave it out."))
+    return unit
 
 
 def _checked_scalars(scalars: Any) -> tuple[str, ...]:
