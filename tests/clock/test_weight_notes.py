@@ -1,0 +1,104 @@
+"""The gain in a weights file: kept, and where it is damaged one warning and no harm."""
+
+from __future__ import annotations
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from keras_regplus import RegPlusWarning, regularizers
+from keras_regplus.clock import wiring
+from keras_regplus.clock.clock import temporary_variable
+
+ATTRIBUTE = "keras_regplus_gain"
+
+
+def model_with_gain(gain):
+    dense = keras.layers.Dense(2, kernel_regularizer=regularizers.ScheduledL2(0.1))
+    model = keras.Sequential([keras.Input((3,)), dense])
+    model.compile("sgd", "mse")
+    wiring.attach(model).set_gain(gain)
+    return model
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A weights file with the gain 2."""
+    path = tmp_path / "model.weights.h5"
+    model_with_gain(2.0).save_weights(path)
+    return path
+
+
+def ours(caught):
+    return sum(warning.category is RegPlusWarning for warning in caught)
+
+
+def gain_after_loading(path):
+    model = model_with_gain(0.5)
+    model.load_weights(path)
+    return wiring.attach(model).gain
+
+
+def kernel_in(file):
+    """The kernel, wherever Keras puts it in the file."""
+    found = []
+    file.visititems(lambda _, item: found.append(item) if getattr(item, "ndim", 0) == 2 else None)
+    return found[0][()]
+
+
+def test_the_gain_is_that_of_the_file(weights):
+    assert gain_after_loading(weights) == 2.0
+
+
+def test_a_file_without_a_gain_changes_none(weights):
+    with h5py.File(weights, "a") as file:
+        del file.attrs[ATTRIBUTE]
+    assert gain_after_loading(weights) == 0.5
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    ["two", b"two", np.nan, np.inf, -1.0, np.ones(3), np.ones((0,)), 1 + 2j],
+    ids=repr,
+)
+def test_a_damaged_gain_is_one_warning_and_the_weights_are_loaded(weights, damaged):
+    with h5py.File(weights, "a") as file:
+        file.attrs[ATTRIBUTE] = damaged
+    model = model_with_gain(0.5)
+    with pytest.warns(RegPlusWarning, match="gain noted in the weights file .* stays 0.5") as seen:
+        model.load_weights(weights)
+    assert ours(seen) == 1
+    assert wiring.attach(model).gain == 0.5
+    with h5py.File(weights) as file:
+        np.testing.assert_array_equal(model.get_weights()[0], kernel_in(file))
+
+
+def test_a_gain_that_cannot_be_noted_is_one_warning(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("keras_regplus.clock.clock.note_gain", full)
+    path = tmp_path / "model.weights.h5"
+    with pytest.warns(RegPlusWarning, match="gain 2 could not be noted .*No space left") as seen:
+        model_with_gain(2.0).save_weights(path)
+    assert (ours(seen), path.exists()) == (1, True)
+
+
+def test_a_gain_of_1_that_nobody_set_is_not_noted(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    wiring.attach(model)
+    model.save_weights(tmp_path / "model.weights.h5")
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        assert ATTRIBUTE not in file.attrs
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX keeps such state in a list")
+def test_a_temporary_variable_removes_itself_and_no_other():
+    model = model_with_gain(1.0)
+    before = list(model._seed_generators)
+    with temporary_variable(model, "first", 0.0, "float32"):
+        lasting = keras.random.SeedGenerator(1)
+        model._seed_generators.append(lasting)
+    assert [id(g) for g in model._seed_generators] == [id(g) for g in [*before, lasting]]
