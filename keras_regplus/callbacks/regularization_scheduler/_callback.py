@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -22,15 +23,15 @@ _KEYS = ("data_loss", "penalty", "strength", "rate")
 
 
 class RegularizationScheduler(keras.callbacks.Callback):
-    """Makes everything scheduled in a model follow the training, and logs it.
+    """Lets each scheduled penalty and layer of a model follow the training, and logs them.
 
     Use it in every `fit` of a model with scheduled penalties or layers: without it
     they stay at full strength. Its place in the list does not matter. It takes no
     schedules itself: those belong to the regularizers and layers. In a training
     loop of your own use `keras_regplus.at` instead.
 
-    In a model without anything scheduled it is useful for its logs: the loss
-    without the penalty is what to watch for overfitting.
+    In a model without scheduled parts it is still useful for its logs: the loss
+    without the penalty is the one to watch for overfitting.
 
     | key | meaning |
     | --- | --- |
@@ -72,7 +73,11 @@ class RegularizationScheduler(keras.callbacks.Callback):
         [0.05, 0.1, 0.1]
     """
 
-    def __init__(self, log: Any = True, per_layer: bool = False):
+    def __init__(
+        self,
+        log: bool | Iterable[Literal["data_loss", "penalty", "strength", "rate"]] = True,
+        per_layer: bool = False,
+    ):
         super().__init__()
         self.log = log
         self.per_layer = boolean(
@@ -93,12 +98,12 @@ class RegularizationScheduler(keras.callbacks.Callback):
     def verify(
         self, model: keras.Model, x: Any, y: Any = None, sample_weight: Any = None
     ) -> Verification:
-        """Try out whether the compiled step of `model` follows each of its schedules.
+        """Check whether the compiled step of `model` follows each of its schedules.
 
         Use it once, before a long training or after a change to a regularizer of your
-        own. The training step is compiled and run at the start, middle and end of
-        every schedule and at the place where the training is, and what it computes is
-        compared with the closed form. Weights, optimizer and counters are put back.
+        own. It compiles the training step, runs it at the start, middle and end of each
+        schedule and at the current moment of the training, and compares what the step
+        computes with the closed form. Weights, optimizer and counters are restored.
         Call it outside of `fit` or between two epochs.
 
         Args:
@@ -108,9 +113,8 @@ class RegularizationScheduler(keras.callbacks.Callback):
             sample_weight: Its weights. Defaults to None.
 
         Returns:
-            A `Verification`: `exact`, True if all is well; `parts`, a verdict for each
-            penalty and layer with the values measured and expected; printed, a line for
-            each part.
+            A `Verification`: `exact` is True if every part is exact, and `parts` has a
+            `PartCheck` for each penalty and layer, with the measured and expected values.
 
         Raises:
             ValueError: If the model has no optimizer, or Keras runs in NNX mode.
@@ -145,7 +149,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._clock.forget_epoch()
         if self._length_unknown and self.params:
-            # Only now is it known how many batches a generator has, or what a model is made of.
+            # Only now are the number of a generator's batches and an unbuilt model's layers known.
             self._length_unknown = False
             left = self.params["epochs"] - epoch - 1
             self._warn_if_cut_short(left, left * (self._clock.position().step - self._step_before))
@@ -162,7 +166,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
     def _attached_loss_parts(self, model: keras.Model) -> LossParts | None:
         if not {"data_loss", "penalty"} & self._keys:
             return None
-        # Names of Keras's that move must cost a key of a log, not a training.
+        # If Keras moves a private name, that costs a key of the logs, not the training.
         try:
             if self._clock.loss_parts is None:
                 self._clock.loss_parts = LossParts(model, self._clock)
@@ -173,7 +177,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         return self._clock.loss_parts
 
     def _extend(self, logs: dict[str, Any], phase: str) -> None:
-        # What can be known only by asking a user's own parts must not end a training.
+        # A user's own schedule or regularizer is called here, and must not end a training.
         try:
             keys = self._new_keys(phase)
         except Exception as error:
@@ -184,51 +188,51 @@ class RegularizationScheduler(keras.callbacks.Callback):
         for key, value in keys.items():
             if key in logs:
                 self._warnings.warn(
-                    f"The key {key!r} is in the logs already and was kept as it is."
+                    f"the logs have a key {key!r} already, which keeps its value."
                 )
             else:
                 logs[key] = value
 
     def _new_keys(self, phase: str) -> dict[str, float]:
-        found = self._loss_keys(phase)
+        keys = self._loss_keys(phase)
         if phase == "train":
             self._warn_if_idle()
             self._warn_if_standing()
-            found |= self._strength_keys()
+            keys |= self._strength_keys()
             if self.per_layer:
-                found |= self._penalties_by_path()
-        return found
+                keys |= self._penalties_by_path()
+        return keys
 
     def _loss_keys(self, phase: str) -> dict[str, float]:
         if self._loss_parts is None:
             return {}
         means = {k: v for k, v in self._loss_parts.means().items() if k in self._keys}
         if phase == "train" and None in means.values():
-            missing = " and ".join(f"`{k}`" for k, v in means.items() if v is None)
+            missing = " and no ".join(f"`{k}`" for k, v in means.items() if v is None)
             self._warnings.warn(
-                f"{missing} is left out of the logs: the model has no compiled loss, or a "
+                f"the logs get no {missing}: the model has no compiled loss, or a "
                 "`train_step` of its own that does not call `compute_loss`. Schedules are "
                 "followed all the same."
             )
         return {k: float(v) for k, v in means.items() if v is not None}
 
     def _strength_keys(self) -> dict[str, float]:
-        frame = self._clock.eager_context()
-        found: dict[str, float] = {}
-        seen: list[Any] = []
+        context = self._clock.eager_context()
+        keys: dict[str, float] = {}
+        logged: list[Any] = []
         for path, part in scheduled_parts(self.model):
             if not isinstance(part, ScheduledMixin) or part._kind not in self._keys:
                 continue
             for suffix, base in part._strengths().items():
                 identity = (type(part), suffix, base, equality_key(part.schedule))
-                if identity not in seen:
-                    seen.append(identity)
-                    factor = ops.convert_to_numpy(factor_in(frame, part.schedule))
+                if identity not in logged:
+                    logged.append(identity)
+                    factor = ops.convert_to_numpy(factor_in(context, part.schedule))
                     value = base * float(factor)
                     if part._kind == "rate":
                         value = min(value + self._clock.rate_offset, 1.0)
-                    found[f"{part._kind}/{path}{suffix}"] = value
-        return found
+                    keys[f"{part._kind}/{path}{suffix}"] = value
+        return keys
 
     def _penalties_by_path(self) -> dict[str, float]:
         return {
@@ -262,7 +266,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         if self._warned_cut_short:
             return
         step, epoch, _ = self._clock.position()
-        # A schedule that fails here will say so in a step, or does no harm.
+        # A schedule that fails here fails in a step too, with a better message.
         try:
             message = cut_short(
                 self.model, {"step": step + updates_left, "epoch": epoch + epochs_left}

@@ -20,18 +20,18 @@ def updates_in(batches: int, optimizer: Any) -> int:
 
 
 def cut_short(model: keras.Model, ends: Mapping[str, int]) -> str | None:
-    """What to tell of the schedule that a training to these `ends`, by unit, leaves furthest off.
+    """A warning about the schedule that a training to these `ends`, by unit, cuts most.
 
     None where all schedules end in time, or have no end.
     """
-    found = []
+    too_long = []
     for path, part in scheduled_parts(model):
         end, last = end_of(part.schedule), ends.get(unit_of(part.schedule) or "")
         if end is not None and last is not None and end > last:
-            found.append((end - last, path, part.schedule))
-    if not found:
+            too_long.append((end - last, path, part.schedule))
+    if not too_long:
         return None
-    _, path, schedule = max(found, key=lambda row: row[0])
+    _, path, schedule = max(too_long, key=lambda row: row[0])
     unit = unit_of(schedule)
     last = ends[str(unit)]
     factor = values_at(schedule, np.array([last]))[0]

@@ -1,4 +1,4 @@
-"""Whether the compiled step follows each schedule, found out by running it."""
+"""Whether the compiled step follows each schedule: run it and see."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -20,44 +20,61 @@ from keras_regplus.schedules.serialization import end_of, unit_of
 
 __all__ = ["PartCheck", "Verification", "verify"]
 
+CheckVerdict = Literal["exact", "constant", "wrong", "never computed", "not seen"]
+
 _WITHOUT_END = 1000  # how far to look at a schedule that has no end and no period
 
 
 @dataclass(frozen=True)
 class PartCheck:
-    """What a verification found out about one penalty or layer.
+    """The outcome of `RegularizationScheduler.verify` for one penalty or layer.
+
+    Use it to see which part is not exact, and by how much.
 
     Attributes:
-        path: Where it is, as in the logs.
-        verdict: `"exact"`; `"constant"`, the schedule moves and what is computed does
-            not; `"wrong"`; `"never computed"`; or `"not seen"`, where a training step
-            of the model's own does not call `compute_loss`.
-        times: The moments that were tried, as (step, epoch).
-        measured: What the compiled step computed at these moments, a penalty or a rate.
-        expected: What it should compute there.
+        path: Where the part is, as in the logs.
+        verdict: `"exact"`; `"constant"`, where the schedule moves and the computed value
+            does not; `"wrong"`; `"never computed"`; or `"not seen"`, where the model's own
+            `train_step` does not call `compute_loss`.
+        times: The moments at which the step was run, as (step, epoch).
+        measured: The penalty or rate that the compiled step computed at each moment.
+        expected: The value that it should have computed.
+
+    Example:
+        >>> from keras_regplus.callbacks.regularization_scheduler import PartCheck
+        >>> print(PartCheck("net/dense/kernel", "constant", ((0, 0),), (0.5,), (0.0,)))
+        net/dense/kernel: constant (0.5 for 0 at step 0, epoch 0)
     """
 
     path: str
-    verdict: str
+    verdict: CheckVerdict
     times: tuple[tuple[int, int], ...]
     measured: tuple[float, ...]
     expected: tuple[float, ...]
 
     def __str__(self) -> str:
-        told = f"{self.path}: {self.verdict}"
+        text = f"{self.path}: {self.verdict}"
         if self.verdict not in ("constant", "wrong"):
-            return told
+            return text
         rows = zip(self.times, self.measured, self.expected, strict=True)
-        found = (f"{got:.6g} for {due:.6g} at step {s}, epoch {e}" for (s, e), got, due in rows)
-        return f"{told} ({'; '.join(found)})"
+        moments = (f"{got:.6g} for {due:.6g} at step {s}, epoch {e}" for (s, e), got, due in rows)
+        return f"{text} ({'; '.join(moments)})"
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What a verification found out; printed, a line for each part.
+    """The outcome of `RegularizationScheduler.verify`; it prints as a line for each part.
+
+    Use it in a test of your own model: `assert scheduler.verify(model, x, y).exact`.
 
     Attributes:
-        parts: A `PartCheck` for everything scheduled that was found in the model.
+        parts: A `PartCheck` for each scheduled part of the model.
+
+    Example:
+        >>> from keras_regplus.callbacks.regularization_scheduler import PartCheck, Verification
+        >>> part = PartCheck("net/dense/kernel", "exact", ((0, 0),), (0.5,), (0.5,))
+        >>> Verification((part,)).exact
+        True
     """
 
     parts: tuple[PartCheck, ...]
@@ -72,12 +89,12 @@ class Verification:
 
 
 def verify(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Verification:
-    """Run the compiled step at telling moments, and put everything back."""
+    """Run the compiled step at chosen moments of each schedule, and restore the model."""
     clock = wiring.attach(model)
     _make_ready(model, clock, x)
     probes = [_Probe(site) for site in scheduled_sites(model)]
     moments = _moments(clock, [probe.site.part for probe in probes])
-    with clock.state_restored(), _standing_in(model, probes) as values:
+    with clock.state_restored(), _probing(model, probes) as values:
         for moment in moments:
             with clock.state_restored():
                 clock.move_to(*moment)
@@ -91,7 +108,7 @@ def verify(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Verificati
 
 
 class _Probe(keras.regularizers.Regularizer):
-    """Stands where a scheduled part stood, and notes what it gives in a step."""
+    """Takes the place of a scheduled part, and keeps the value that it computes in a step."""
 
     def __init__(self, site: Site):
         self.site = site
@@ -101,31 +118,31 @@ class _Probe(keras.regularizers.Regularizer):
         self._original = getattr(site.owner, site.name)
         self._sample = _sample(site)
         self._computed = False
-        self._seen: Any = None
+        self._value_in_step: Any = None
 
     def __call__(self, x: Any) -> Any:
         value = self._original(x)
         if _in_a_step():
             self._computed = True
             # A value from the inside of a layer may belong to a loop or to another trace.
-            self._seen = value if x is self._sample else None
+            self._value_in_step = value if x is self._sample else None
         return value
 
     def expect(self, clock: Clock) -> None:
-        """Note what the part gives outside of any step, where `clock` stands."""
+        """Compute the part outside of any step, at the moment of `clock`."""
         if isinstance(self._sample, keras.Variable):
             values = ops.convert_to_numpy(self._sample)
             if not np.any(values):
                 # At any strength the penalty of zeros is 0, which would show nothing.
                 self._sample.assign(np.ones_like(values))
-        frame = clock.eager_context()
-        self._factors.append(_number(factor_in(frame, self.site.part.schedule)))
-        with step_context.entered(frame):
+        context = clock.eager_context()
+        self._factors.append(_number(factor_in(context, self.site.part.schedule)))
+        with step_context.entered(context):
             self._outside.append(_number(self._original(self._sample)))
 
     def value(self) -> Any:
-        """What the step that runs has computed, at its end."""
-        value, self._seen = self._seen, None
+        """The value that the running step has computed, at its end."""
+        value, self._value_in_step = self._value_in_step, None
         if value is None:
             value = self._original(self._sample) if self._computed else float("nan")
         return ops.stop_gradient(ops.cast(value, "float32"))
@@ -144,7 +161,7 @@ class _Probe(keras.regularizers.Regularizer):
             return np.zeros_like(factors)
         return self._outside[int(np.argmax(factors))] * factors / np.max(factors)
 
-    def _verdict(self, measured: np.ndarray, expected: np.ndarray) -> str:
+    def _verdict(self, measured: np.ndarray, expected: np.ndarray) -> CheckVerdict:
         if not self._computed:
             return "never computed"
         if np.isnan(measured).any():
@@ -158,7 +175,7 @@ class _Probe(keras.regularizers.Regularizer):
 
 
 def _sample(site: Site) -> Any:
-    """What a part is tried on: its weight, or for a layer its base value 1."""
+    """The argument of a part: its weight, or for a layer the base value 1."""
     if isinstance(site.owner, keras.Variable):
         return site.owner
     return 1.0 if site.part is site.owner else ops.ones((1, 1))
@@ -173,7 +190,7 @@ def _in_a_step() -> bool:
 
 
 def _make_ready(model: keras.Model, clock: Clock, x: Any) -> None:
-    """Have all variables there, so that all can be put back."""
+    """Create all variables, so that all can be restored."""
     if not model.built:
         with step_context.entered(clock.eager_context()):
             model.predict_on_batch(x)
@@ -182,7 +199,7 @@ def _make_ready(model: keras.Model, clock: Clock, x: Any) -> None:
 
 
 def _moments(clock: Clock, parts: Iterable[Any]) -> list[tuple[int, int]]:
-    """Now, and start, middle and end of each schedule, as (step, epoch)."""
+    """The current moment, and start, middle and end of each schedule, as (step, epoch)."""
     step, epoch, _ = clock.position()
     moments = {(step, epoch)}
     for part in parts:
@@ -193,8 +210,8 @@ def _moments(clock: Clock, parts: Iterable[Any]) -> list[tuple[int, int]]:
 
 
 @contextlib.contextmanager
-def _standing_in(model: keras.Model, probes: Sequence[_Probe]) -> Iterator[keras.Variable]:
-    """Have the step, compiled anew, leave what it computes in a variable."""
+def _probing(model: keras.Model, probes: Sequence[_Probe]) -> Iterator[keras.Variable]:
+    """Compile the step anew, so that it leaves the values of the probes in a variable."""
     functions = model.train_function, model.steps_per_execution
     with contextlib.ExitStack() as stack:
         values = stack.enter_context(
