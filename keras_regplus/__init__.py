@@ -32,7 +32,7 @@ __all__ = [
     "testing",
 ]
 
-# Rooms that training code rarely needs are imported when they are first asked for.
+# Packages that training code rarely needs are imported when they are first used.
 _ON_USE = ("histograms", "plots", "testing")
 
 
@@ -50,15 +50,15 @@ def custom_objects() -> dict[str, type]:
         >>> keras_regplus.custom_objects()["keras_regplus>ScheduledL2"].__name__
         'ScheduledL2'
     """
-    found = {}
-    for room in (schedules, regularizers, layers):
-        for name in room.__all__:
-            cls = getattr(room, name)
+    classes = {}
+    for package in (schedules, regularizers, layers):
+        for name in package.__all__:
+            cls = getattr(package, name)
             registered = keras.saving.get_registered_name(cls)
             # Abstract bases are not registered, and keep their plain name.
             if isinstance(cls, type) and registered.startswith("keras_regplus>"):
-                found[registered] = cls
-    return found
+                classes[registered] = cls
+    return classes
 
 
 def __getattr__(name: str) -> Any:
