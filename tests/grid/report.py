@@ -22,19 +22,21 @@ PAGE = FOLDER.parents[1] / "docs" / "grid.md"
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
 CELL = re.compile(r"test_grid\.py::test_exact\[(.+)\|(.+)\]$")
 DEVICES = re.compile(r"test_several_devices\.py::test_several_devices\[(.+)\]$")
+# What pytest calls a test whose list of parameters is empty: torch has no such cell.
+NO_PARAMETERS = "NOTSET"
 OTHER = re.compile(r"grid/(?!test_grid|test_several|test_report)(\w+)\.py::test_(\w+)")
 
 INTRODUCTION = """\
 # The grid
 
 Strengths are exact wherever a regularizer sits, however its model is compiled, and
-whenever a training begins, goes on or is cut short. These tables are written from the
-outcome of the last run of the tests in `tests/grid`; do not edit them.
+whenever a training begins, resumes or is cut short. `tests/grid/report.py` writes these
+tables from the outcomes of the last run of `tests/grid`; do not edit them.
 
 Each test is a frozen fit: weights stand still, so the loss of every step is the
-strength at that step times a penalty that is known in closed form. A cell compares
-`loss` of each step, `val_loss`, `evaluate` and `model.losses`, to 1e-5 (3e-3 in
-`mixed_float16`, 1e-2 in `mixed_bfloat16`, by the digits that these have).
+strength at that step times a penalty that is known in closed form. A cell compares the
+`loss` of each step, `val_loss`, `evaluate` and `model.losses` to a relative error of 1e-5
+(3e-3 in `mixed_float16` and 1e-2 in `mixed_bfloat16`, which have fewer digits).
 
 Run it with
 
@@ -79,7 +81,7 @@ def compilations(outcomes: dict[str, dict]) -> list[str]:
         "## Where a regularizer sits, and how its model is compiled",
         "",
         "`E`: exact on TensorFlow, JAX and torch. Where they differ, a cell gives the three in "
-        "this order; `?` was not part of the last run.",
+        "this order; `?` means that the last run left it out.",
         "",
         *(f"- `{letter}` {how}" for how, letter in letters.items()),
         "",
@@ -102,6 +104,7 @@ def devices(outcomes: dict[str, dict]) -> list[str]:
         [name, BACKENDS[backend], mark(found)]
         for backend in BACKENDS
         for (name,), found in by(DEVICES, outcomes[backend]).items()
+        if name != NO_PARAMETERS
     ]
     return [
         "## Several devices",
@@ -128,8 +131,8 @@ def moments(outcomes: dict[str, dict]) -> list[str]:
         lines += [f"## {title(module)}", "", *table(["test", *BACKENDS.values()], rows)]
     return [
         *lines,
-        "`-`: says nothing about this backend, for the reason that the test gives. "
-        "`not yet`: a fault that is known; the test gives it.",
+        "`-`: the test does not apply to this backend, and says why. "
+        "`not yet`: a known fault, which the test names.",
     ]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from .compilations import HOW, reason_against
 from .places import WHERE
-from .report import BACKENDS, PAGE, cell, mark, page
+from .report import BACKENDS, INTRODUCTION, PAGE, cell, mark, page
 
 NOT_RUN = {backend: {} for backend in BACKENDS}
 
@@ -53,6 +53,17 @@ def test_a_cell_that_is_left_out_shows_the_reason():
 )
 def test_the_mark_of_a_test_with_parameters(found, expected):
     assert mark(found) == expected
+
+
+def test_an_empty_list_of_parameters_is_no_row():
+    record = {"machine": "m", "versions": {"keras": "3"}, "minutes": 1.0}
+    name = "tests/grid/test_several_devices.py::test_several_devices[NOTSET]"
+    records = {"torch": {**record, "outcomes": {name: "skipped: got empty parameter set"}}}
+    assert "NOTSET" not in page(records)
+
+
+def test_the_page_begins_as_it_is_written_today():
+    assert PAGE.read_text().startswith(INTRODUCTION)
 
 
 def test_the_page_names_tests_of_other_modules_in_words():

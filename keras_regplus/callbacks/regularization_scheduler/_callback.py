@@ -187,9 +187,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
             return
         for key, value in keys.items():
             if key in logs:
-                self._warnings.warn(
-                    f"the logs have a key {key!r} already, which keeps its value."
-                )
+                self._warnings.warn(f"the logs have a key {key!r} already, which keeps its value.")
             else:
                 logs[key] = value
 
