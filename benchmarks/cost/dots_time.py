@@ -47,7 +47,6 @@ CASES = {
     "a dot": dots(dot_every=1),
     "a dot, wrap=": dots(dot_every=1, wrap=True),
     "a report": dots(report_every=1),
-    "a report, json_lines=": dots(report_every=1, json_lines=True),
 }
 
 

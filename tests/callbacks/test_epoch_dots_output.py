@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import json
-import logging
 import os
 import pickle
 import subprocess
@@ -14,8 +12,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import keras
-import numpy as np
 import pytest
 
 from keras_regplus import RegPlusWarning
@@ -95,9 +91,8 @@ def test_on_a_terminal_lines_end_at_its_width(columns, dots):
 
 
 def test_nothing_but_printable_ascii_and_newlines_is_written():
-    said = Diagnosis("plateau", best_epoch=1, gap=0.5)
-    for arguments in ({}, {"wrap": True}, {"json_lines": True}, {"summary": True, "times": True}):
-        detector = SimpleNamespace(diagnosis=said)
+    detector = SimpleNamespace(diagnosis=Diagnosis("plateau", best_epoch=1, gap=0.5))
+    for arguments in ({}, {"wrap": True}, {"summary": True, "times": True}):
         text = written(5, {"odd": "\x1b[31mred\x07"}, detector=detector, **arguments)
         assert text.isascii()
         assert text.replace("\n", "").isprintable()
@@ -111,65 +106,6 @@ def test_a_character_that_the_encoding_lacks_is_escaped(encoding, name):
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
     train(EpochDots(file=stream), 1, {"précision": 0.5})
     assert stream.buffer.getvalue() == b"\nEpoch: 0, " + name + b":0.5000,  \n.\n"
-
-
-def test_json_lines_are_reports_of_their_own():
-    logs = {
-        "loss": float("nan"),
-        "acc": np.float32(0.5),
-        "up": float("-inf"),
-        "count": np.int64(7),
-        "done": True,
-        "recall": keras.ops.convert_to_tensor([0.5, 0.25]),
-        "word": "é\n",
-        "none": None,
-        "odd": object,
-        1: [0.5, float("nan")],
-    }
-    first, second = written(11, logs, report_every=10, json_lines=True).splitlines()
-    assert json.loads(second)["epoch"] == 10
-    assert json.loads(first) == {
-        "epoch": 0,
-        "metrics": {
-            "1": [0.5, None],
-            "acc": 0.5,
-            "count": 7,
-            "done": True,
-            "loss": None,
-            "none": None,
-            "odd": "<class 'object'>",
-            "recall": [0.5, 0.25],
-            "up": None,
-            "word": "é\n",
-        },
-    }
-
-
-def test_json_lines_hold_what_else_is_asked_for():
-    said = Diagnosis("overfitting", best_epoch=3, gap=float("nan"))
-    text = written(
-        2,
-        {"loss": 1.0, "val_loss": 1e-9},
-        detector=SimpleNamespace(diagnosis=said),
-        metrics="val_loss",
-        times=True,
-        summary=True,
-        json_lines=True,
-    )
-    report, *ends = (json.loads(line) for line in text.splitlines())
-    assert report.pop("elapsed_seconds") >= 0
-    assert report.pop("left_seconds") >= 0
-    assert report == {
-        "epoch": 0,
-        "metrics": {"val_loss": 1e-9},
-        "diagnosis": {"verdict": "overfitting", "best_epoch": 3, "gap": None},
-    }
-    values = {"metrics": {"val_loss": 1e-9}}
-    assert ends == [
-        {"which": "first", "epoch": 0, **values},
-        {"which": "best", "epoch": 0, "by": "val_loss", **values},
-        {"which": "last", "epoch": 1, **values},
-    ]
 
 
 def test_a_path_is_made_with_its_folders_and_appended_to(tmp_path, capsys):
@@ -186,15 +122,6 @@ def test_a_dot_is_in_the_file_at_once(tmp_path):
     dots = EpochDots(file=str(tmp_path / "run.log"))
     dots.on_epoch_end(1)
     assert (tmp_path / "run.log").read_text() == "."
-
-
-def test_a_logger_gets_a_record_for_each_report_and_no_dots(caplog):
-    logger = logging.getLogger("test.dots")
-    with caplog.at_level(logging.INFO, logger.name):
-        train(EpochDots(report_every=2, logger=logger, summary=True), 3, {"100 %": 0.5})
-    texts = ["Epoch: 0", "Epoch: 2", "First epoch: 0", "Last epoch: 2"]
-    assert caplog.messages == [f"{text}, 100 %:0.5000,  " for text in texts]
-    assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
 class Jupyter(io.StringIO):
@@ -222,48 +149,31 @@ class Broken(io.StringIO):
         raise RuntimeError("no terminal")
 
 
-class Full(logging.Filter):
-    def filter(self, record):
-        raise OSError("No space left on device")
-
-
-def failing_logger():
-    logger = logging.Logger("failing", level=logging.INFO)
-    logger.addFilter(Full())
-    return {"logger": logger}
-
-
 def closed_stream():
     stream = io.StringIO()
     stream.close()
-    return {"file": stream}
+    return stream
 
 
 @pytest.mark.parametrize(
-    "failing",
+    ("file", "error"),
     [
-        lambda path: {"file": Broken()},
-        lambda path: closed_stream(),
-        lambda path: failing_logger(),
-        lambda path: {"file": path / "a file" / "run.log"},
+        (Broken(), "no write"),
+        (closed_stream(), "closed file"),
+        (Path(__file__) / "run.log", "File exists|Not a directory"),
+        ("/dev/full", "No space"),
     ],
-    ids=["stream", "closed", "logger", "path"],
+    ids=["broken", "closed", "path", "full"],
 )
 @pytest.mark.parametrize("wrap", [False, True])
-def test_what_cannot_be_written_costs_one_warning(tmp_path, failing, wrap):
-    (tmp_path / "a file").touch()
-    dots = EpochDots(report_every=1, wrap=wrap, **failing(tmp_path))
-    with pytest.warns(RegPlusWarning, match="could not be written") as caught:
-        train(dots, 3)
-        train(dots, 3)
-    assert ours(caught) == 1
-
-
-def test_a_full_disk_costs_one_warning():
-    if not os.path.exists("/dev/full"):
+def test_a_failure_to_write_gives_one_warning(file, error, wrap):
+    if file == "/dev/full" and not os.path.exists(file):
         pytest.skip("there is no /dev/full here")
-    with pytest.warns(RegPlusWarning, match=r"`file` could not be written .*No space") as caught:
-        train(EpochDots(file="/dev/full"), 3)
+    dots = EpochDots(report_every=1, wrap=wrap, file=file)
+    text = f"EpochDots: `file` could not be written .*({error})"
+    with pytest.warns(RegPlusWarning, match=text) as caught:
+        train(dots, 3)
+        train(dots, 3)
     assert ours(caught) == 1
 
 
@@ -280,11 +190,11 @@ def test_a_reader_that_leaves_ends_nothing():
     training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     training.stdout.read(10)
     training.stdout.close()
-    said = training.stderr.read().decode()
+    errors = training.stderr.read().decode()
     training.stderr.close()
     training.wait()
-    assert "trained" in said
-    assert "RegPlusWarning" not in said
+    assert "trained" in errors
+    assert "RegPlusWarning" not in errors
 
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda dots: pickle.loads(pickle.dumps(dots))])
@@ -314,11 +224,6 @@ def test_what_is_no_file_is_refused(file):
 def test_a_folder_is_no_file(folder):
     with pytest.raises(ValueError, match="EpochDots: `file` must be a stream of text, a path or"):
         EpochDots(file=folder)
-
-
-def test_a_file_and_a_logger_are_one_too_many():
-    with pytest.raises(ValueError, match="EpochDots: `logger` must be None beside `file`, got "):
-        EpochDots(file="run.log", logger=logging.getLogger("dots"))
 
 
 def test_the_example_prints_a_training_that_comes_to_overfit():

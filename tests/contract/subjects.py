@@ -347,7 +347,7 @@ SUBJECTS = [
             {},
             {"report_every": 2, "dot_every": 2},
             {"metrics": ["loss"], "digits": 3, "times": True, "summary": True, "wrap": True},
-            {"report_seconds": 60, "json_lines": True, "summary": True},
+            {"report_seconds": 60, "summary": True},
         ],
         bad={
             "report_every": COUNTS,
@@ -359,9 +359,7 @@ SUBJECTS = [
             "times": SWITCHES,
             "summary": SWITCHES,
             "wrap": SWITCHES,
-            "json_lines": SWITCHES,
             "file": [5, "", ".", ["run.log"], b"run.log"],
-            "logger": [5, "root", True],
         },
     ),
     Subject(

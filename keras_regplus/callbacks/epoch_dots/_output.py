@@ -1,17 +1,16 @@
-"""Where `EpochDots` writes: the stdout of the moment, a stream, a path or a logger."""
+"""Where `EpochDots` writes: the current `sys.stdout`, a stream or a file."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from keras_regplus._checks import error_text
-from keras_regplus._warnings import warn
+from keras_regplus._warnings import OneTimeWarnings
 
 __all__ = ["Output"]
 
@@ -21,24 +20,21 @@ _WIDTH_OF_ODD_TERMINALS = 80
 
 
 class Output:
-    """Writes text, and never raises: what fails costs one warning, or nothing on stdout."""
+    """Writes text and never raises: a failure gives one warning, and on stdout none."""
 
-    def __init__(self, file: Any, logger: Any) -> None:
-        self.file, self.logger = _checked_file(file), _checked_logger(logger)
-        if file is not None and logger is not None:
-            advice = "Use one callback for each place."
-            raise ValueError(error_text(_OWNER, "logger", "None beside `file`", logger, advice))
-        self._opened: Any = None
-        self._has_warned = False
+    def __init__(self, file: IO[str] | str | os.PathLike[str] | None) -> None:
+        self.file = _checked_file(file)
+        self._opened: IO[str] | None = None
+        self._warnings = OneTimeWarnings(_OWNER)
 
     def write(self, text: str) -> None:
         try:
-            if self.logger is not None:
-                self.logger.info(text.rstrip("\n"))
-            else:
-                _print(text, self._stream())
+            _print(text, self._stream())
         except Exception as error:
-            self._failed(error)
+            # Nobody needs to hear that a reader of stdout, such as `head`, has left.
+            if self.file is not None:
+                message = f"`file` could not be written ({error!r}). Training continues without it."
+                self._warnings.warn(message, cause="file")
 
     def width(self) -> int:
         """How many characters a line may have."""
@@ -51,20 +47,20 @@ class Output:
         return _WIDTH_WITHOUT_TERMINAL
 
     def shares_with_keras(self) -> bool:
-        """Whether Keras's own lines come to the same place."""
-        return self.logger is None and (self.file is None or self.file in (sys.stdout, sys.stderr))
+        """Whether Keras prints its own lines to the same place."""
+        return self.file is None or self.file in (sys.stdout, sys.stderr)
 
     def close(self) -> None:
-        """Let go of a file that was opened here; the next text opens it again."""
+        """Close the file that was opened here; the next text opens it again."""
         with contextlib.suppress(Exception):
             if self._opened is not None:
                 self._opened.close()
         self._opened = None
 
-    def _stream(self) -> Any:
+    def _stream(self) -> IO[str]:
         if self.file is None:
             return sys.stdout
-        if not _is_path(self.file):
+        if not isinstance(self.file, str | os.PathLike):
             return self.file
         if self._opened is None:
             path = Path(self.file)
@@ -72,25 +68,17 @@ class Output:
             self._opened = path.open("a", encoding="utf-8")
         return self._opened
 
-    def _failed(self, error: Exception) -> None:
-        # A reader of stdout that has left, as `head` does, is no news to anybody.
-        if self._has_warned or (self.file is None and self.logger is None):
-            return
-        self._has_warned = True
-        name = "file" if self.logger is None else "logger"
-        warn(f"{_OWNER}: `{name}` could not be written ({error!r}). Training goes on without it.")
-
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
 
     def __deepcopy__(self, memo: Any) -> Output:
-        # The streams of a terminal cannot be copied, and a copy of another would be read by nobody.
-        return Output(self.file, self.logger)
+        # A terminal's stream cannot be copied, and nobody would read the copy of another.
+        return Output(self.file)
 
 
-def _print(text: str, stream: Any) -> None:
-    # Streams of Jupyter send what they have five times a second; flushed after each dot,
-    # they would send each dot as a message of its own.
+def _print(text: str, stream: IO[str]) -> None:
+    # Jupyter's streams send their text five times a second; if each dot were flushed,
+    # each would be a message of its own.
     flush = not hasattr(stream, "flush_interval")
     try:
         print(text, end="", file=stream, flush=flush)
@@ -99,13 +87,9 @@ def _print(text: str, stream: Any) -> None:
         print(ascii_text, end="", file=stream, flush=flush)
 
 
-def _is_path(file: Any) -> bool:
-    return isinstance(file, str | os.PathLike)
-
-
 def _checked_file(file: Any) -> Any:
     rule = "a stream of text, a path or None"
-    if _is_path(file):
+    if isinstance(file, str | os.PathLike):
         if os.path.isdir(file) or not os.fspath(file):
             raise ValueError(error_text(_OWNER, "file", rule, file, "Name a file, not a folder."))
         return file
@@ -113,11 +97,3 @@ def _checked_file(file: Any) -> Any:
     if file is None or (hasattr(file, "write") and not is_binary and not isinstance(file, type)):
         return file
     raise TypeError(error_text(_OWNER, "file", rule, file, 'Use a path such as "run.log".'))
-
-
-def _checked_logger(logger: Any) -> Any:
-    if logger is None or isinstance(logger, logging.Logger | logging.LoggerAdapter):
-        return logger
-    rule = "a logging.Logger or None"
-    advice = "Use `logging.getLogger(name)`."
-    raise TypeError(error_text(_OWNER, "logger", rule, logger, advice))

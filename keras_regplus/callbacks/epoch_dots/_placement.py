@@ -1,52 +1,45 @@
-"""What `EpochDots` says of a training in which its dots cannot be what they should."""
+"""Warnings about a training in which the dots of `EpochDots` cannot be right."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from keras_regplus._warnings import warn
+from keras_regplus._warnings import OneTimeWarnings
 
 __all__ = ["PlacementWarnings"]
 
-_OWNER = "EpochDots"
-
 
 class PlacementWarnings:
-    """Warns, once each, of Keras's own lines between the dots and of a detector out of place."""
+    """Warns, once each, when Keras prints between the dots or the detector is out of place."""
 
-    def __init__(self, detector: Any) -> None:
+    def __init__(self, detector: object) -> None:
         self._detector = detector
-        self._warned: set[str] = set()
+        self._warnings = OneTimeWarnings("EpochDots")
         self._missed: int | None = None
 
-    def begin(self, model: Any, verbose: Any, shares_with_keras: bool) -> None:
+    def start_training(self, model: Any, verbose: Any, shares_with_keras: bool) -> None:
         self._missed = None
         if verbose not in (None, 0) and shares_with_keras:
-            self._warn_once(
-                f"{_OWNER}: `verbose` of `fit` must be 0 beside it, got {verbose!r}. "
-                "Keras prints its lines between the dots."
+            self._warnings.warn(
+                f"`verbose` of `fit` must be 0, got {verbose!r}. "
+                "Otherwise Keras prints its lines between the dots."
             )
         if getattr(self._detector, "model", model) is not model:
-            self._warn_of_order("is not in the list")
+            self._warn_about_order("is not in it")
 
-    def end_of_epoch(self, epoch: int) -> None:
-        """Find a detector that sees each epoch, but only after its dot."""
+    def end_epoch(self, epoch: int) -> None:
+        """Warn if the detector sees each epoch only after its dot."""
         history = getattr(self._detector, "history", None)
         epochs = history.get("epoch") if isinstance(history, dict) else None
         last = epochs[-1] if epochs else None
-        # One that has not seen this epoch may be idle; if it has then seen it by the next
-        # one's end, it comes later.
+        # A detector that has not seen this epoch may be idle. If it has seen it by the end
+        # of the next one, it comes later.
         if last is not None and last == self._missed:
-            self._warn_of_order("comes later")
+            self._warn_about_order("comes later")
         self._missed = None if last == epoch else epoch
 
-    def _warn_of_order(self, where: str) -> None:
-        self._warn_once(
-            f"{_OWNER}: `detector` must stand before it in the list of callbacks, and {where}. "
+    def _warn_about_order(self, problem: str) -> None:
+        self._warnings.warn(
+            f"`detector` must come before EpochDots in the list of callbacks, but {problem}. "
             "Use `callbacks=[detector, EpochDots(detector=detector)]`."
         )
-
-    def _warn_once(self, message: str) -> None:
-        if message not in self._warned:
-            self._warned.add(message)
-            warn(message)

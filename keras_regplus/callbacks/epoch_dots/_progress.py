@@ -1,4 +1,4 @@
-"""What `EpochDots` keeps of a training: its first, best and last epoch, and its time."""
+"""What `EpochDots` remembers of a training: its first, best and last epoch, and its time."""
 
 from __future__ import annotations
 
@@ -8,79 +8,81 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_regplus.callbacks._log_values import as_float
-from keras_regplus.callbacks.epoch_dots._report import Report
-from keras_regplus.callbacks.epoch_dots._values import chosen
+from keras_regplus.callbacks.epoch_dots._report import duration, report_line
+from keras_regplus.callbacks.epoch_dots._values import metric_texts
+from keras_regplus.histories.metric_choice import preferred_loss
 
 __all__ = ["Stopwatch", "Summary"]
 
-# By the first of these that the logs have; less is better in each.
-_BEST_BY = ("val_data_loss", "val_loss", "data_loss", "loss")
+_Epoch = tuple[int, dict[str, Any]]
 
 
 class Summary:
-    """The first, the best and the last epoch that it was shown."""
+    """The first, the best and the last epoch of a training."""
 
     def __init__(self) -> None:
-        self._first: tuple[int, dict[str, Any]] | None = None
-        self._last: tuple[int, dict[str, Any]] | None = None
-        self._best: tuple[int, dict[str, Any]] | None = None
+        self._first: _Epoch | None = None
+        self._best: _Epoch | None = None
+        self._last: _Epoch | None = None
         self._best_by = ""
-        self._lowest = float("inf")
+        self._best_rank = (True, float("inf"))
 
-    def take(self, epoch: int, logs: Any) -> None:
-        # A dict of the epoch's own: others may write into theirs later.
-        seen = (epoch, dict(logs or {}))
-        self._first = self._first or seen
-        self._last = seen
-        name = next((name for name in _BEST_BY if name in seen[1]), None)
-        if name is not None and self._counts(name):
-            value = as_float(seen[1][name])
-            if value is not None and value < self._lowest:
-                self._best, self._best_by, self._lowest = seen, name, value
+    def add(self, epoch: int, logs: Any) -> None:
+        # A copy, because other callbacks may write into the logs later.
+        self._last = (epoch, dict(logs or {}))
+        self._first = self._first or self._last
+        name, value = _compared_loss(self._last[1])
+        # With `validation_freq` validation comes later; it then outranks all that came before.
+        rank = (not name.startswith("val_"), value)
+        if value < float("inf") and rank < self._best_rank:
+            self._best, self._best_by, self._best_rank = self._last, name, rank
 
-    def reports(self, patterns: Sequence[re.Pattern[str]] | None) -> list[Report]:
-        named = {"first": self._first, "best": self._best, "last": self._last}
+    def lines(self, patterns: Sequence[re.Pattern[str]] | None, digits: int | None) -> list[str]:
+        """A report of each of these epochs."""
+        epochs = {"First": self._first, "Best": self._best, "Last": self._last}
         return [
-            Report(
-                epoch=seen[0],
-                metrics=chosen(seen[1], patterns),
-                which=which,
-                best_by=self._best_by if which == "best" else None,
+            report_line(
+                entry[0],
+                metric_texts(entry[1], patterns, digits),
+                title=f"{which} epoch",
+                best_by=self._best_by if which == "Best" else "",
             )
-            for which, seen in named.items()
-            if seen is not None
+            for which, entry in epochs.items()
+            if entry is not None
         ]
 
-    def _counts(self, name: str) -> bool:
-        """Whether such values are compared; with `validation_freq` better ones come later."""
-        if not self._best_by or name == self._best_by:
-            return True
-        if _BEST_BY.index(name) < _BEST_BY.index(self._best_by):
-            self._lowest = float("inf")
-            return True
-        return False
+
+def _compared_loss(logs: dict[str, Any]) -> tuple[str, float]:
+    """The name and value of the loss in validation, else in training; NaN without a number."""
+    loss = preferred_loss(logs)
+    name = f"val_{loss}" if f"val_{loss}" in logs else loss
+    value = as_float(logs.get(name))
+    return name, float("nan") if value is None else value
 
 
 class Stopwatch:
-    """How long a training has taken, and will take if its epochs go on like this."""
+    """How long a training has taken, and how long it will take if its epochs go on like this."""
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
+    def __init__(self, epochs: int | None) -> None:
+        self._epochs = epochs
+        self._start = time.monotonic()
         self._first_epoch: int | None = None
-        self._first_end = self._began
+        self._first_end = self._start
 
-    def take(self, epoch: int) -> None:
+    def end_epoch(self, epoch: int) -> None:
         if self._first_epoch is None:
             self._first_epoch, self._first_end = epoch, time.monotonic()
 
-    def elapsed(self) -> float:
-        return time.monotonic() - self._began
+    def texts(self, epoch: int) -> dict[str, str]:
+        """The time since the beginning and, where the number of epochs is known, the time left."""
+        elapsed = duration(time.monotonic() - self._start)
+        if self._epochs is None or self._first_epoch is None:
+            return {"elapsed": elapsed}
+        left = self._seconds_per_epoch(epoch) * max(self._epochs - 1 - epoch, 0)
+        return {"elapsed": elapsed, "left": duration(left)}
 
-    def left(self, epoch: int, epochs: int | None) -> float | None:
-        if epochs is None or self._first_epoch is None:
-            return None
-        to_come = max(epochs - 1 - epoch, 0)
+    def _seconds_per_epoch(self, epoch: int) -> float:
         # The first epoch compiles, so it counts only while there is no other.
-        if epoch == self._first_epoch:
-            return (self._first_end - self._began) * to_come
-        return (time.monotonic() - self._first_end) / (epoch - self._first_epoch) * to_come
+        if self._first_epoch is None or epoch == self._first_epoch:
+            return self._first_end - self._start
+        return (time.monotonic() - self._first_end) / (epoch - self._first_epoch)

@@ -1,57 +1,34 @@
-"""What one report of `EpochDots` holds, and how it reads as a line of text or of JSON."""
+"""One report of `EpochDots` as a line of text."""
 
 from __future__ import annotations
 
-import json
 import numbers
-from dataclasses import dataclass
-from typing import Any
 
-from keras_regplus.callbacks.epoch_dots._values import plain, text_of
+from keras_regplus.callbacks.epoch_dots._values import text_of
 
-__all__ = ["Report", "duration", "legend", "line_of_json", "line_of_text"]
+__all__ = ["diagnosis_texts", "duration", "legend", "report_line"]
 
 
-@dataclass(frozen=True)
-class Report:
-    """An epoch with its metrics, and with the rest as far as it is asked for and known."""
-
-    epoch: int
-    metrics: dict[str, Any]
-    diagnosis: Any = None
-    elapsed: float | None = None
-    left: float | None = None
-    which: str | None = None
-    """`"first"`, `"best"` or `"last"` in a summary."""
-    best_by: str | None = None
+def report_line(epoch: int, texts: dict[str, str], title: str = "Epoch", best_by: str = "") -> str:
+    """The line of the published class; `best_by` names the metric by which an epoch is best."""
+    reason = f" ({best_by})" if best_by else ""
+    values = "".join(f"{name}:{text},  " for name, text in texts.items())
+    return f"{title}: {epoch:d}{reason}, {values}"
 
 
-def line_of_text(report: Report, digits: int | None) -> str:
-    """The line of the published class, with more of the same form behind it."""
-    values = {name: text_of(value, digits) for name, value in report.metrics.items()}
-    values |= {name: _said(value, digits) for name, value in _verdict(report.diagnosis).items()}
-    values |= {name: duration(seconds) for name, seconds in _times(report).items()}
-    head = f"{report.which.title()} epoch" if report.which else "Epoch"
-    by = f" ({report.best_by})" if report.best_by else ""
-    return f"{head}: {report.epoch:d}{by}, " + "".join(
-        f"{name}:{text},  " for name, text in values.items()
-    )
+def diagnosis_texts(diagnosis: object, digits: int | None) -> dict[str, str]:
+    """The verdict, the best epoch and the gap, as far as the diagnosis has them."""
+    names = ("verdict", "best_epoch", "gap")
+    values = {name: getattr(diagnosis, name, None) for name in names}
+    return {
+        name: str(value) if isinstance(value, numbers.Integral) else text_of(value, digits)
+        for name, value in values.items()
+        if value is not None
+    }
 
 
-def line_of_json(report: Report) -> str:
-    """An object with the epoch and the metrics; a value that is not finite is null."""
-    head: dict[str, Any] = {"which": report.which} if report.which else {}
-    head |= {"epoch": int(report.epoch)} | ({"by": report.best_by} if report.best_by else {})
-    head["metrics"] = {name: plain(value) for name, value in report.metrics.items()}
-    if report.diagnosis is not None:
-        said = _verdict(report.diagnosis)
-        head["diagnosis"] = {name: plain(value) for name, value in said.items()}
-    head |= {f"{name}_seconds": round(value, 3) for name, value in _times(report).items()}
-    return json.dumps(head, allow_nan=False)
-
-
-def legend(diagnosis: Any) -> str:
-    """What each character means, of a diagnosis that has `DOTS`; else nothing."""
+def legend(diagnosis: object) -> str:
+    """What each dot means, for a diagnosis that has `DOTS`; otherwise nothing."""
     meanings: dict[str, list[str]] = {}
     dots = getattr(diagnosis, "DOTS", None)
     for verdict, dot in dots.items() if isinstance(dots, dict) else ():
@@ -61,26 +38,11 @@ def legend(diagnosis: Any) -> str:
 
 def duration(seconds: float) -> str:
     """A time in its two largest units."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    hours = whole // 3600
-    return (
-        f"{hours // 24}d{hours % 24:02d}h" if hours >= 24 else f"{hours}h{whole % 3600 // 60:02d}m"
-    )
-
-
-def _verdict(diagnosis: Any) -> dict[str, Any]:
-    found = {name: getattr(diagnosis, name, None) for name in ("verdict", "best_epoch", "gap")}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _said(value: Any, digits: int | None) -> str:
-    return str(value) if isinstance(value, numbers.Integral) else text_of(value, digits)
-
-
-def _times(report: Report) -> dict[str, float]:
-    times = {"elapsed": report.elapsed, "left": report.left}
-    return {name: seconds for name, seconds in times.items() if seconds is not None}
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours:02d}h"
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"
