@@ -66,7 +66,7 @@ class OverfittingDetector(keras.callbacks.Callback):
             `keras_regplus.callbacks.actions` changes the running training. A callable
             `(detector, diagnosis)` is called each time the verdict becomes
             `"overfitting"`. If one raises, you are warned and training continues. A
-            list does several. Defaults to `"warn"`.
+            list runs each of them. Defaults to `"warn"`.
         restore_best_weights: Whether the model gets the weights of its best epoch
             back when the training ends, stopped or not. They are copied only when a
             better epoch comes, and never on the accelerator. Of several metrics the
@@ -106,7 +106,7 @@ class OverfittingDetector(keras.callbacks.Callback):
         diagnosis: The last `Diagnosis`; of several metrics the one that decided.
         diagnoses: The last `Diagnosis` of each metric, by name.
         history: What was seen of the first metric: lists `"epoch"`, `"train"`, `"val"`.
-        stopped_epoch: The epoch that was stopped after, or None.
+        stopped_epoch: The epoch after which training was stopped, or None.
 
     Raises:
         TypeError: If `monitor`, `action`, `restore_best_weights`, `start_from_epoch`,

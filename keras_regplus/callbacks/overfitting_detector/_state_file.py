@@ -47,7 +47,7 @@ class StateFile:
             self._has_failed = True
             warn(
                 f"OverfittingDetector: the state could not be written ({error!r}). "
-                "Training goes on, and could not be resumed."
+                "Training continues, but after a crash it could not be resumed."
             )
 
     def read(self, **expected: Any) -> dict[str, Any] | None:
