@@ -1,8 +1,8 @@
 """What a detector can do about overfitting while a model goes on training.
 
 Each takes one step when the verdict becomes `"overfitting"`, another after every
-`cooldown` epochs while it stays, and one back when the model is healthy again. Nothing
-is compiled again.
+`cooldown` epochs while it stays so, and undoes one when the model is healthy again.
+Nothing is compiled again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 from keras import ops
 
-from keras_regplus._checks import boolean, count, error_text, finite_number
-from keras_regplus._warnings import warn
+from keras_regplus._checks import boolean, count, finite_number
+from keras_regplus._warnings import OneTimeWarnings
 from keras_regplus.clock import wiring
 from keras_regplus.clock.clock import Clock
 from keras_regplus.clock.model_parts import scheduled_parts
@@ -23,24 +23,24 @@ from keras_regplus.diagnosis import Diagnosis
 
 __all__ = ["Action", "RaiseDropout", "RaiseRegularization", "ReduceLearningRate"]
 
-# A layer that drops everything ends all learning: no action lifts a rate beyond this.
+# A layer that drops everything ends all learning, so no action lifts a rate beyond this.
 _HIGHEST_RATE = 0.9
 
 
 class Action:
-    """Base class: when to take a step, and when to take it back.
+    """Base class: when to take a step, and when to undo it.
 
-    Subclass it for an action of your own, and define `move`. For one that needs no
-    cooldown and no way back a plain function `(detector, diagnosis)` will do.
+    Subclass it for an action of your own, and define `move`. Where you need no cooldown
+    and nothing to undo, a plain function `(detector, diagnosis)` is enough.
 
     Args:
         cooldown: Epochs between two steps, at least 0. Defaults to 5.
-        undo_when_healthy: Whether a step is taken back when the verdict is `"healthy"` again.
+        undo_when_healthy: Whether a step is undone when the verdict is `"healthy"` again.
             Defaults to True.
 
     Raises:
-        TypeError: If an argument is of the wrong kind.
-        ValueError: If `cooldown` is below 0.
+        TypeError: If `cooldown` is not a number or `undo_when_healthy` not True or False.
+        ValueError: If `cooldown` is not a whole number of at least 0.
 
     Example:
         >>> from keras_regplus.callbacks.actions import Action
@@ -58,26 +58,52 @@ class Action:
         owner = type(self).__name__
         advice = "Use 5 to see what a step did."
         self.cooldown = count(owner, "cooldown", cooldown, minimum=0, advice=advice)
-        advice = "Use True to take steps back."
+        advice = "Use True to undo steps."
         self.undo_when_healthy = boolean(
             owner, "undo_when_healthy", undo_when_healthy, advice=advice
         )
         self.begin()
 
     def set_model(self, model: Any) -> None:
-        """Prepare `model`; called before the functions of a training are made."""
+        """Prepare a model, before Keras makes the functions that train it.
+
+        Override it if `move` needs something that a compiled step reads.
+
+        Args:
+            model: The model that will be trained.
+        """
 
     def move(self, model: Any, steps: int) -> str | None:
-        """Bring the model to so many steps. Say what was done, None if nothing could be."""
+        """Bring the model to a number of steps. A subclass must define it.
+
+        Args:
+            model: The model in training.
+            steps: How many steps the model should be at, one more or one less than
+                `self.steps`.
+
+        Returns:
+            What was done, as a clause that the detector prints. None if nothing could be
+            done; then the step does not count.
+        """
         raise NotImplementedError
 
     def begin(self) -> None:
         """Forget an earlier training."""
         self.steps = 0
         self._last: int | None = None
+        self._warnings = OneTimeWarnings(type(self).__name__)
 
     def update(self, model: Any, epoch: int, diagnosis: Diagnosis) -> str | None:
-        """Take a step forth or back where it is time for one, and say what was done."""
+        """Take or undo a step if it is time for one. The detector calls it after each epoch.
+
+        Args:
+            model: The model in training.
+            epoch: The epoch that has ended, counted from 0.
+            diagnosis: What the detector says after that epoch.
+
+        Returns:
+            What `move` says was done, or None if nothing was.
+        """
         if self._last is not None and epoch - self._last <= self.cooldown:
             return None
         if diagnosis.verdict == "overfitting":
@@ -86,36 +112,49 @@ class Action:
             steps = self.steps - 1
         else:
             return None
-        said = self.move(model, steps)
-        if said is not None:
+        message = self.move(model, steps)
+        if message is not None:
             self.steps, self._last = steps, epoch
-        return said
+        return message
 
     def state(self) -> dict[str, Any]:
-        """What a resumed training needs, as plain JSON."""
+        """Describe where the action is, for a training that is resumed.
+
+        Override it together with `restore` if your action knows more than its steps.
+
+        Returns:
+            A dictionary of values that JSON can hold.
+        """
         return {"steps": self.steps, "last": self._last}
 
     def restore(self, model: Any, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Bring the action, and what it changed in the model, to an earlier state.
+
+        Args:
+            model: The model that is trained from here on.
+            state: What `state` returned in the earlier training.
+        """
         self.steps, self._last = state["steps"], state["last"]
 
 
 class ReduceLearningRate(Action):
     """Multiplies the learning rate, as `ReduceLROnPlateau` does, but upon overfitting.
 
-    Use it where smaller steps may keep the weights near their best. It needs an
-    optimizer whose learning rate is a number: with a schedule it warns and does nothing.
+    Use it where smaller steps may keep the weights near their best. The optimizer's
+    learning rate must be a number: with a schedule you are warned and nothing is done.
 
     Args:
         factor: What the rate is multiplied by at each step, above 0 and below 1.
             Defaults to 0.5.
         cooldown: Epochs between two steps, at least 0. Defaults to 5.
-        undo_when_healthy: Whether a step is taken back when the verdict is `"healthy"` again.
+        undo_when_healthy: Whether a step is undone when the verdict is `"healthy"` again.
             Defaults to True.
 
     Raises:
-        TypeError: If an argument is of the wrong kind.
-        ValueError: If an argument is out of range.
+        TypeError: If `factor` or `cooldown` is not a number, or `undo_when_healthy` is not
+            True or False.
+        ValueError: If `factor` is not above 0 and below 1, or `cooldown` is not a whole
+            number of at least 0.
 
     Example:
         >>> from keras_regplus.callbacks import OverfittingDetector, actions
@@ -126,26 +165,25 @@ class ReduceLearningRate(Action):
         self, factor: float = 0.5, cooldown: int = 5, undo_when_healthy: bool = True
     ) -> None:
         super().__init__(cooldown, undo_when_healthy)
-        self.factor = _between_0_and_1("factor", factor)
+        advice = "Use 0.5 to halve the rate."
+        self.factor = finite_number(
+            "ReduceLearningRate", "factor", factor, above=0, below=1, advice=advice
+        )
 
     def begin(self) -> None:
         super().begin()
-        self._cannot = False
         self._rates: list[float] | None = None
 
     def move(self, model: Any, steps: int) -> str | None:
-        if self._cannot:
-            return None
         factor = self.factor if steps > self.steps else 1 / self.factor
         before = _learning_rate(model)
         rate = before * factor
         try:
             model.optimizer.learning_rate = rate
         except TypeError:
-            self._cannot = True
-            warn(
-                "ReduceLearningRate: the learning rate must be a number to be changed, got a "
-                "schedule. Compile with a number; in this training nothing is done."
+            self._warnings.warn(
+                "the learning rate must be a number to be changed, got a schedule. "
+                "Compile with a number; in this training nothing is done."
             )
             return None
         self._rates = [before, rate]
@@ -167,7 +205,7 @@ class _ClockAction(Action):
 
     A subclass says where the number stands (`_read`, `_write`), what it is after so many
     steps in a model with such a highest rate (`_value`), and what a model needs for it
-    (`_finds_something`, `_needed`).
+    (`_has_target`, `_needed`).
     """
 
     _needed: str
@@ -175,14 +213,14 @@ class _ClockAction(Action):
     def begin(self) -> None:
         super().begin()
         self._base: float | None = None
-        self._cannot = False
 
     def set_model(self, model: Any) -> None:
         wiring.attach(model)
 
     def move(self, model: Any, steps: int) -> str | None:
         clock = wiring.attach(model)
-        if self._cannot or not self._can(model, clock):
+        if not self._has_target(model, clock):
+            self._warnings.warn(f"the model must have {self._needed}")
             return None
         before = self._read(clock)
         if self._base is None:
@@ -200,13 +238,7 @@ class _ClockAction(Action):
             value = self._value(self._base, self.steps, _highest_rate(model))
             self._write(wiring.attach(model), value)
 
-    def _can(self, model: Any, clock: Clock) -> bool:
-        self._cannot = not self._finds_something(model, clock)
-        if self._cannot:
-            warn(f"{type(self).__name__}: the model must have {self._needed}")
-        return not self._cannot
-
-    def _finds_something(self, model: Any, clock: Clock) -> bool:
+    def _has_target(self, model: Any, clock: Clock) -> bool:
         raise NotImplementedError
 
     def _read(self, clock: Clock) -> float:
@@ -220,25 +252,27 @@ class _ClockAction(Action):
 
 
 class RaiseRegularization(_ClockAction):
-    """Multiplies every scheduled strength and rate of the model, live.
+    """Multiplies every scheduled strength and rate of the model while it trains.
 
-    Use it as `ReduceLROnPlateau` is used, but for regularization. It changes the gain,
-    by which strengths of `keras_regplus.regularizers` and rates of
-    `keras_regplus.layers` are multiplied besides their schedules; penalties of Keras's
-    own cannot be changed in a compiled step, so a model without anything scheduled gets
-    a warning, and nothing is done.
+    Use it as you would use `ReduceLROnPlateau`, but for regularization. It changes the
+    gain, by which strengths of `keras_regplus.regularizers` and rates of
+    `keras_regplus.layers` are multiplied besides their schedules. Keras's own penalties
+    cannot be changed in a compiled step: for a model without anything scheduled you are
+    warned and nothing is done.
 
     Args:
         factor: What the gain is multiplied by at each step, above 1. Defaults to 2.
-        limit: The largest gain, at least 1. A model with dropping layers gets none that
-            would lift the highest rate above 0.9. Defaults to 16.
+        limit: The largest gain, at least 1. In a model with dropout the gain never lifts
+            the highest rate above 0.9. Defaults to 16.
         cooldown: Epochs between two steps, at least 0. Defaults to 5.
-        undo_when_healthy: Whether a step is taken back when the verdict is `"healthy"` again.
+        undo_when_healthy: Whether a step is undone when the verdict is `"healthy"` again.
             Defaults to True.
 
     Raises:
-        TypeError: If an argument is of the wrong kind.
-        ValueError: If an argument is out of range.
+        TypeError: If `factor`, `limit` or `cooldown` is not a number, or `undo_when_healthy` is not
+            True or False.
+        ValueError: If `factor` is not above 1, `limit` is below 1, or `cooldown` is not a
+            whole number of at least 0.
 
     Example:
         >>> from keras_regplus.callbacks import OverfittingDetector, actions
@@ -253,21 +287,17 @@ class RaiseRegularization(_ClockAction):
         undo_when_healthy: bool = True,
     ) -> None:
         super().__init__(cooldown, undo_when_healthy)
-        self.factor = _above_1("factor", factor)
-        self.limit = finite_number(
-            "RaiseRegularization",
-            "limit",
-            limit,
-            minimum=1,
-            advice="Use 16 for sixteen times the strengths.",
-        )
+        owner, advice = "RaiseRegularization", "Use 2 to double the strengths."
+        self.factor = finite_number(owner, "factor", factor, above=1, advice=advice)
+        advice = "Use 16 for sixteen times the strengths."
+        self.limit = finite_number(owner, "limit", limit, minimum=1, advice=advice)
 
     _needed = (
         "something scheduled, got none: only that can be changed in a compiled step. "
         "Use `regularizers.ScheduledL2(1e-3)` in place of `L2(1e-3)`."
     )
 
-    def _finds_something(self, model: Any, clock: Clock) -> bool:
+    def _has_target(self, model: Any, clock: Clock) -> bool:
         return clock.used or any(scheduled_parts(model))
 
     def _read(self, clock: Clock) -> float:
@@ -283,25 +313,27 @@ class RaiseRegularization(_ClockAction):
 
 
 class RaiseDropout(_ClockAction):
-    """Adds to every dropout rate of the model, live.
+    """Adds to every scheduled dropout rate of the model while it trains.
 
-    Use it where a stronger penalty is not what helps. It changes the rates of those
-    layers of `keras_regplus.layers` that drop something and have a schedule (`Constant()`
-    will do), besides their schedules; those of Keras's own layers cannot be changed in a
-    compiled step. A model without any gets a warning, and nothing is done. What was added lasts
-    as long as the model object; a `state_file` brings it back after a crash.
+    Use it where a stronger penalty does not help. It changes the rates of the dropout
+    layers of `keras_regplus.layers` that have a schedule (`Constant()` is enough), besides
+    their schedules. Rates of Keras's own layers cannot be changed in a compiled step: for
+    a model without scheduled dropout you are warned and nothing is done. What was added
+    lasts as long as the model object; a `state_file` brings it back after a crash.
 
     Args:
         by: What is added to the rates at each step, above 0. Defaults to 0.1.
-        limit: The most that is added in all, above 0 and at most 1. No more is added
-            than lifts the highest rate to 0.9. Defaults to 0.3.
+        limit: The most that is added in all, above 0 and at most 1. The highest rate is
+            never lifted above 0.9. Defaults to 0.3.
         cooldown: Epochs between two steps, at least 0. Defaults to 5.
-        undo_when_healthy: Whether a step is taken back when the verdict is `"healthy"` again.
+        undo_when_healthy: Whether a step is undone when the verdict is `"healthy"` again.
             Defaults to True.
 
     Raises:
-        TypeError: If an argument is of the wrong kind.
-        ValueError: If an argument is out of range.
+        TypeError: If `by`, `limit` or `cooldown` is not a number, or `undo_when_healthy` is not
+            True or False.
+        ValueError: If `by` or `limit` is not above 0 and at most 1, or `cooldown` is not a
+            whole number of at least 0.
 
     Example:
         >>> from keras_regplus.callbacks import OverfittingDetector, actions
@@ -312,7 +344,9 @@ class RaiseDropout(_ClockAction):
         self, by: float = 0.1, limit: float = 0.3, cooldown: int = 5, undo_when_healthy: bool = True
     ) -> None:
         super().__init__(cooldown, undo_when_healthy)
-        self.by, self.limit = _share("by", by), _share("limit", limit)
+        owner, advice = "RaiseDropout", "Use 0.1 to drop a tenth more."
+        self.by = finite_number(owner, "by", by, above=0, maximum=1, advice=advice)
+        self.limit = finite_number(owner, "limit", limit, above=0, maximum=1, advice=advice)
 
     _needed = (
         "a dropout layer with a schedule, got none: only that can be changed in a compiled "
@@ -320,7 +354,7 @@ class RaiseDropout(_ClockAction):
         "`Dropout(0.2)`."
     )
 
-    def _finds_something(self, model: Any, clock: Clock) -> bool:
+    def _has_target(self, model: Any, clock: Clock) -> bool:
         return any(_scheduled_rates(model))
 
     def _read(self, clock: Clock) -> float:
@@ -348,30 +382,5 @@ def _highest_rate(model: Any) -> float:
     )
 
 
-def _share(name: str, value: Any) -> float:
-    advice = "Use 0.1 to drop a tenth more."
-    number = finite_number("RaiseDropout", name, value, minimum=0, maximum=1, advice=advice)
-    if number == 0:
-        raise ValueError(error_text("RaiseDropout", name, "above 0", value, advice))
-    return number
-
-
 def _learning_rate(model: Any) -> float:
     return float(ops.convert_to_numpy(model.optimizer.learning_rate))
-
-
-def _between_0_and_1(name: str, value: Any) -> float:
-    advice = "Use 0.5 to halve the rate."
-    number = finite_number("ReduceLearningRate", name, value, minimum=0, maximum=1, advice=advice)
-    if not 0 < number < 1:
-        rule = "above 0 and below 1"
-        raise ValueError(error_text("ReduceLearningRate", name, rule, value, advice))
-    return number
-
-
-def _above_1(name: str, value: Any) -> float:
-    advice = "Use 2 to double the strengths."
-    number = finite_number("RaiseRegularization", name, value, minimum=1, advice=advice)
-    if number == 1:
-        raise ValueError(error_text("RaiseRegularization", name, "above 1", value, advice))
-    return number

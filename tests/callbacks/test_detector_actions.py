@@ -1,4 +1,4 @@
-"""What a detector changes in a running training, and when it takes it back."""
+"""What a detector changes in a running training, and when it undoes that."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ X = np.random.default_rng(0).normal(size=(3 * BATCH, 4)).astype("float32")
 
 
 class Script:
-    """A criterion that says what it was told to, one word an epoch."""
+    """A criterion that says what is in its script, one verdict an epoch."""
 
     def __init__(self, verdicts):
         self.verdicts = list(verdicts)
@@ -52,7 +52,7 @@ BAD, GOOD, FLAT = "overfitting", "healthy", "plateau"
 
 
 class Steps(actions.Action):
-    """Notes where it was told to go."""
+    """Does nothing but count its steps."""
 
     def move(self, net, steps):
         return f"at {steps}"
@@ -69,10 +69,10 @@ class Steps(actions.Action):
         (0, True, [GOOD, GOOD, FLAT, "diverging", "undecided"], [None] * 5),
     ],
 )
-def test_steps_cooldown_and_way_back(cooldown, undo_when_healthy, verdicts, moves):
+def test_steps_cooldown_and_undoing(cooldown, undo_when_healthy, verdicts, moves):
     action = Steps(cooldown=cooldown, undo_when_healthy=undo_when_healthy)
-    said = [action.update(None, epoch, Diagnosis(v)) for epoch, v in enumerate(verdicts)]
-    assert said == [None if move is None else f"at {move}" for move in moves]
+    messages = [action.update(None, epoch, Diagnosis(v)) for epoch, v in enumerate(verdicts)]
+    assert messages == [None if move is None else f"at {move}" for move in moves]
 
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
@@ -203,7 +203,8 @@ def test_several_actions_act_and_one_that_raises_stops_none_of_the_others():
 
     called, steps = [], Steps(cooldown=0)
     watch = detector(
-        [FLAT, BAD, BAD], [fail, steps, "stop", lambda _, said: called.append(said.verdict)]
+        [FLAT, BAD, BAD],
+        [fail, steps, "stop", lambda _, diagnosis: called.append(diagnosis.verdict)],
     )
     watch.set_model(model())
     watch.on_train_begin()
@@ -239,7 +240,7 @@ def test_a_second_training_starts_from_what_the_first_has_left(make, build, name
         assert getattr(wiring.attach(net), name) == pytest.approx(value)
 
 
-def test_what_is_done_is_said(capsys):
+def test_what_is_done_is_printed(capsys):
     watch = OverfittingDetector("loss", action=Steps(), criterion=Script([BAD]))
     watch.set_model(model())
     watch.on_train_begin()
@@ -256,7 +257,7 @@ def test_what_is_done_is_said(capsys):
     ids=["regularization", "dropout"],
 )
 @pytest.mark.parametrize("epochs", [3, 12])
-def test_a_restored_action_goes_on_as_if_nothing_had_happened(epochs, make, build):
+def test_a_restored_action_continues_as_if_nothing_had_happened(epochs, make, build):
     verdicts = [BAD] * 4 + [GOOD] * 3 + [BAD] * 20
     whole, first, second = make(), make(), make()
     nets = build(), build()
@@ -278,19 +279,31 @@ def test_a_restored_action_goes_on_as_if_nothing_had_happened(epochs, make, buil
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
-        (lambda: actions.ReduceLearningRate(1), ValueError, "`factor` must be above 0 and below 1"),
+        (
+            lambda: actions.ReduceLearningRate(1),
+            ValueError,
+            "`factor` must be .* above 0 and below 1",
+        ),
         (lambda: actions.ReduceLearningRate(0), ValueError, "`factor`"),
         (lambda: actions.ReduceLearningRate("x"), TypeError, "`factor` must be a finite number"),
         (lambda: actions.ReduceLearningRate(cooldown=-1), ValueError, "`cooldown` must be a whole"),
         (lambda: actions.ReduceLearningRate(undo_when_healthy=1), TypeError, "`undo_when_healthy`"),
-        (lambda: actions.RaiseDropout(0), ValueError, "`by` must be above 0, got 0"),
-        (lambda: actions.RaiseDropout(limit=1.5), ValueError, "`limit` must be .* 0 to 1"),
+        (
+            lambda: actions.RaiseDropout(0),
+            ValueError,
+            "`by` must be .* at most 1 and above 0, got 0",
+        ),
+        (
+            lambda: actions.RaiseDropout(limit=1.5),
+            ValueError,
+            "`limit` must be .* at most 1 and above 0",
+        ),
         (lambda: actions.RaiseDropout("x"), TypeError, "`by`"),
-        (lambda: actions.RaiseRegularization(1), ValueError, "`factor` must be above 1, got 1"),
+        (lambda: actions.RaiseRegularization(1), ValueError, "`factor` must be .* above 1, got 1"),
         (lambda: actions.RaiseRegularization(limit=0.5), ValueError, "`limit` must be .* 1"),
         (lambda: actions.RaiseRegularization(limit=np.inf), ValueError, "`limit`"),
     ],
 )
-def test_bad_arguments_are_told_in_three_parts(make, error, match):
+def test_bad_arguments_raise_three_part_errors(make, error, match):
     with pytest.raises(error, match=match):
         make()

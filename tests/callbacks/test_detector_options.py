@@ -194,14 +194,14 @@ def test_the_best_weights_come_back_from_wherever_they_are_kept(where, tmp_path,
     arguments = {"best_weights": where}
     if where == "beside the state":
         arguments = {"state_file": tmp_path / "run" / "state.json"}
-    model, weights, optimizers, found = dropping(), [], [], []
+    model, weights, optimizers, files = dropping(), [], [], []
 
     class Spies(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             weights.append(self.model.get_weights())
             state = map(keras.ops.convert_to_numpy, self.model.optimizer.variables)
             optimizers.append([np.array(values) for values in state])
-            found.append([path.name for path in tmp_path.rglob("*.weights.h5")])
+            files.append([path.name for path in tmp_path.rglob("*.weights.h5")])
 
     detector = OverfittingDetector("loss", restore_best_weights=True, verbose=0, **arguments)
     fit = {"epochs": 6, "verbose": 0, "callbacks": [detector, Spies()]}
@@ -216,7 +216,7 @@ def test_the_best_weights_come_back_from_wherever_they_are_kept(where, tmp_path,
     for one, other in zip(model.optimizer.variables, optimizers[-1], strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(one), other)
     name = {"memory": [], "disk": ["best.weights.h5"], "beside the state": ["state.weights.h5"]}
-    assert found == [name[where]] * 6
+    assert files == [name[where]] * 6
     assert not list(tmp_path.rglob("*.weights.h5"))
 
 

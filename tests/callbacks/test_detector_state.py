@@ -1,4 +1,4 @@
-"""A detector whose training was killed goes on as if nothing had happened."""
+"""A detector continues an earlier training, also one that was killed."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def detector(path, **arguments):
 
 
 @pytest.mark.parametrize("again", [20, 19])
-def test_it_goes_on_where_it_was_or_one_epoch_before(again, tmp_path):
+def test_it_resumes_where_it_was_or_one_epoch_before(again, tmp_path):
     path = tmp_path / "deep" / "state.json"
     whole = fed(detector(tmp_path / "other.json"), 0, 40)
     fed(detector(path), 0, 20)
@@ -82,7 +82,7 @@ def test_it_goes_on_where_it_was_or_one_epoch_before(again, tmp_path):
 
 
 @pytest.mark.parametrize("restores", [False, True])
-def test_a_second_fit_goes_on_if_it_begins_where_the_first_has_ended(restores):
+def test_a_second_fit_continues_if_it_begins_where_the_first_has_ended(restores):
     def model():
         keras.utils.set_random_seed(0)
         net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
@@ -104,20 +104,20 @@ def test_a_second_fit_goes_on_if_it_begins_where_the_first_has_ended(restores):
     assert anew.history["epoch"] == [0, 1, 2]
     gap, _ = trained((0, 4), (6, 8))
     assert gap.history["epoch"] == [6, 7]
-    on, weights = trained((0, 4), (4, 8))
-    assert on.history["epoch"] == list(range(8))
+    resumed, weights = trained((0, 4), (4, 8))
+    assert resumed.history["epoch"] == list(range(8))
     # Validation is best after the first epoch, and worse from there on.
     whole, best = trained((0, 8))
     if restores:
         for one, other in zip(weights, best, strict=True):
             np.testing.assert_allclose(one, other)
     else:
-        assert on.history == whole.history
-        assert on.diagnosis == whole.diagnosis
+        assert resumed.history == whole.history
+        assert resumed.diagnosis == whole.diagnosis
 
 
 @pytest.mark.parametrize("criterion", [None, "at once"])
-def test_a_training_cut_short_before_it_was_noted_can_be_followed_by_another(criterion):
+def test_a_training_cut_short_before_its_state_was_saved_can_be_followed_by_another(criterion):
     interruptions = [KeyboardInterrupt()]
 
     def interrupted(*_):
@@ -133,7 +133,7 @@ def test_a_training_cut_short_before_it_was_noted_can_be_followed_by_another(cri
     assert fed(one, seen, seen + 2).history["epoch"] == list(range(seen + 2))
 
 
-def test_an_action_goes_on_with_the_epoch_that_is_trained_anew(tmp_path):
+def test_an_action_continues_with_the_epoch_that_is_trained_again(tmp_path):
     path = tmp_path / "state.json"
 
     class Count(actions.Action):
@@ -149,6 +149,26 @@ def test_an_action_goes_on_with_the_epoch_that_is_trained_anew(tmp_path):
     path.unlink()
     counting(25)
     assert counting(30, begin=24) == whole > 3
+
+
+def test_the_format_of_the_file(tmp_path):
+    path = tmp_path / "state.json"
+    fed(detector(path, action=["warn", actions.ReduceLearningRate()]), 3, 5, weights=[(2, 3)])
+    action = {"steps": 0, "last": None, "rates": None}
+    assert json.loads(path.read_text()) == {
+        "version": 1,
+        "monitor": ["loss"],
+        "mode": "auto",
+        "weights": [[2, 3]],
+        "watched": [
+            {
+                "name": "loss",
+                "history": {"epoch": [3, 4], "train": FALLING[3:5], "val": TURNING[3:5]},
+            }
+        ],
+        "best": {"epoch": 4, "cost": TURNING[4]},
+        "snapshots": [{"epoch": epoch, "actions": [None, action]} for epoch in (3, 4)],
+    }
 
 
 def test_what_is_not_finite_survives(tmp_path):
@@ -190,7 +210,7 @@ def test_parts_that_cannot_be_used_are_one_warning(tmp_path):
     state = json.loads(path.read_text())
     state["watched"][0]["history"]["train"] = ["high"] * 10
     path.write_text(json.dumps(state))
-    with pytest.warns(RegPlusWarning, match="cannot be used"):
+    with pytest.warns(RegPlusWarning, match="state of the earlier training cannot be used"):
         assert fed(detector(path), 10, 12).history["epoch"] == [10, 11]
 
 
@@ -224,8 +244,8 @@ def test_a_training_that_ends_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_resuming_is_said(tmp_path, capsys):
+def test_resuming_is_printed(tmp_path, capsys):
     path = tmp_path / "state.json"
     fed(detector(path), 0, 5)
     fed(detector(path, verbose=1), 5, 6)
-    assert "goes on at epoch 5" in capsys.readouterr().out
+    assert "resumes at epoch 5 with the state of the earlier training." in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""OverfittingDetector: what it says, what it does, and what it must never do."""
+"""OverfittingDetector: what it diagnoses, what it does, and what it must never do."""
 
 from __future__ import annotations
 
@@ -98,20 +98,20 @@ def same(one, other):
 @pytest.fixture(scope="module")
 def stopped(data):
     """A training that overfits, watched by a detector and by callbacks before and after it."""
-    later, said = [], io.StringIO()
+    later, printed = [], io.StringIO()
     detector = OverfittingDetector(action="stop", restore_best_weights=True)
     spy = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda _, logs: later.append(logs["overfitting_score"])
     )
     model, recorder = small_model(), Recorder()
-    with contextlib.redirect_stdout(said):
+    with contextlib.redirect_stdout(printed):
         history = fitted(model, data, [recorder, detector, spy], epochs=200)
     return SimpleNamespace(
         detector=detector,
         model=model,
         weights=recorder.weights,
         later=later,
-        said=said.getvalue(),
+        printed=printed.getvalue(),
         epochs=history.epoch,
         curves=history.history,
     )
@@ -120,17 +120,17 @@ def stopped(data):
 def test_a_training_that_overfits_is_stopped(stopped):
     assert stopped.detector.diagnosis.verdict == "overfitting"
     assert stopped.detector.stopped_epoch == stopped.epochs[-1] < 199
-    assert f"training is stopped after epoch {stopped.epochs[-1]}. Validation" in stopped.said
+    assert f"training is stopped after epoch {stopped.epochs[-1]}. Validation" in stopped.printed
 
 
 def test_the_best_weights_are_restored(stopped):
     best = int(np.argmin(stopped.curves["val_loss"]))
     assert best < stopped.epochs[-1]
     assert same(stopped.model.get_weights(), stopped.weights[best])
-    assert f"the weights of epoch {best} are restored" in stopped.said
+    assert f"the weights of epoch {best} are restored" in stopped.printed
 
 
-def test_what_it_says_is_what_diagnose_says_of_the_history(stopped):
+def test_its_diagnosis_is_that_of_the_history(stopped):
     train, val = stopped.curves["loss"], stopped.curves["val_loss"]
     assert stopped.detector.diagnosis == diagnose(train, val)
     assert stopped.detector.history == {"epoch": stopped.epochs, "train": train, "val": val}
@@ -288,7 +288,7 @@ def test_a_metric_that_cannot_be_compared_is_one_warning(logs, match):
 
 
 @pytest.mark.parametrize("logs", [None, {}, [], {"loss": None, "val_loss": None}])
-def test_logs_without_values_are_borne_in_silence(logs):
+def test_logs_without_values_give_no_warning(logs):
     detector = OverfittingDetector(action="stop")
     detector.set_model(tiny_model())
     detector.on_train_begin(None)
@@ -344,7 +344,7 @@ def test_nan_in_the_logs_ends_as_diverging_and_stops():
         ("glossy", "unknown"),
     ],
 )
-def test_direction_that_a_name_tells(name, direction):
+def test_the_direction_of_a_name(name, direction):
     assert direction_of_name(name) == direction
 
 
@@ -421,7 +421,7 @@ def test_an_action_that_raises_is_one_warning():
 
 
 class Script:
-    """A criterion that says what it was told to, then repeats its last word."""
+    """A criterion that says what is in its script, then repeats its last verdict."""
 
     def __init__(self, verdicts, **fields):
         self.verdicts, self.fields, self.seen = list(verdicts), fields, []
@@ -479,8 +479,8 @@ def test_stop_waits_for_should_stop_and_says_why(capsys):
     detector = OverfittingDetector(action="stop", criterion=Script(["overfitting"]))
     fed(detector)
     assert detector.stopped_epoch is None
-    said = Script(["plateau"], should_stop=True, reason="Enough.")
-    detector = OverfittingDetector(action="stop", criterion=said)
+    script = Script(["plateau"], should_stop=True, reason="Enough.")
+    detector = OverfittingDetector(action="stop", criterion=script)
     fed(detector)
     assert detector.stopped_epoch == 0
     assert capsys.readouterr().out.endswith("training is stopped after epoch 0. Enough.\n")
@@ -494,11 +494,11 @@ def test_report_is_text_with_both_curves(data):
     assert "overfitting since epoch" in detector.report()
 
 
-@pytest.mark.parametrize(("batch_size", "told"), [(32, True), (16, False)])
-def test_report_names_epochs_of_a_single_step(batch_size, told, data):
+@pytest.mark.parametrize(("batch_size", "is_named"), [(32, True), (16, False)])
+def test_report_names_epochs_of_a_single_step(batch_size, is_named, data):
     detector = OverfittingDetector("loss", verbose=0)
     fitted(tiny_model(), data, [detector], epochs=3, batch_size=batch_size)
-    assert ("An epoch is a single step" in detector.report()) == told
+    assert ("An epoch is a single step" in detector.report()) == is_named
 
 
 def test_arguments_are_attributes():
@@ -563,7 +563,7 @@ def test_it_can_be_copied(duplicate):
         ("verbose", 3, ValueError),
     ],
 )
-def test_bad_arguments_are_told_in_three_parts(argument, value, error):
+def test_bad_arguments_raise_three_part_errors(argument, value, error):
     with pytest.raises(
         error, match=rf"^OverfittingDetector: `{argument}` must be .*, got .*\. .*\.$"
     ):

@@ -26,7 +26,7 @@ def main(rank: int, port: str, folder: Path) -> None:
 
 
 def train(rank: int, folder: Path) -> dict:
-    """A training that is cut short after three epochs, and goes on with another detector."""
+    """A training that is cut short after three epochs, and continued with another detector."""
     import keras
 
     keras.utils.set_random_seed(0)

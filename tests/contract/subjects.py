@@ -337,8 +337,8 @@ SUBJECTS = [
             "best_by": ["mean", None],
             "best_weights": ["cloud", None],
             "state_file": [5, "state.txt", "gs://bucket/state.json"],
+            "verbose": [3, -1, "loud", None],
         },
-        exempt={"verbose": "an amount of talk, not of work"},
     ),
     Subject(
         callbacks.EpochDots,

@@ -1,4 +1,4 @@
-"""Says while it trains whether a model overfits, and acts on it."""
+"""Says during training whether a model overfits, and acts on it."""
 
 from keras_regplus.callbacks.overfitting_detector._callback import OverfittingDetector
 

@@ -1,18 +1,47 @@
-"""What a detector may be told, checked, and its sample of the training data, measured."""
+"""The arguments of a detector, checked."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from keras_regplus._checks import error_text
+from keras_regplus._checks import error_text, one_of
 from keras_regplus.callbacks.actions import Action
-from keras_regplus.clock.clock import weights_safe_on_error
+from keras_regplus.diagnosis import Diagnosis
 
-__all__ = ["checked_actions", "checked_monitors", "checked_path", "checked_probe", "measured"]
+if TYPE_CHECKING:
+    from keras_regplus.callbacks.overfitting_detector._callback import OverfittingDetector
+
+__all__ = [
+    "SingleAction",
+    "checked_actions",
+    "checked_choice",
+    "checked_monitors",
+    "checked_path",
+    "checked_probe",
+]
 
 _OWNER = "OverfittingDetector"
+
+SingleAction: TypeAlias = (
+    Literal["warn", "stop"] | Action | Callable[["OverfittingDetector", Diagnosis], Any]
+)
+
+# What each argument allows, and what to do about anything else.
+_CHOICES: dict[str, tuple[tuple[Any, ...], str]] = {
+    "combine": (("any", "all"), "Use 'any' to act on the first metric that overfits."),
+    "best_by": (("raw", "smooth"), "Use 'raw' for the best single value."),
+    "best_weights": (("memory", "disk"), "Use 'memory' unless they are too large."),
+    "verbose": ((0, 1, 2), "Use 0 for silence."),
+}
+
+
+def checked_choice(name: str, value: Any) -> Any:
+    """Return `value`, or raise if it is none of those that the argument allows."""
+    allowed, advice = _CHOICES[name]
+    return one_of(_OWNER, name, value, allowed, advice=advice)
 
 
 def checked_monitors(monitor: Any) -> str | list[str] | None:
@@ -23,7 +52,7 @@ def checked_monitors(monitor: Any) -> str | list[str] | None:
     return None if monitor is None else _checked_name(monitor, monitor)
 
 
-def checked_actions(action: Any) -> list[Any]:
+def checked_actions(action: Any) -> list[SingleAction]:
     """The actions as a list."""
     actions = list(action) if isinstance(action, (list, tuple)) else [action]
     for one in actions:
@@ -63,16 +92,6 @@ def checked_probe(probe: Any) -> Any:
         advice = "Use for example (x_train[:1000], y_train[:1000])."
         raise TypeError(error_text(_OWNER, "train_probe", rule, probe, advice))
     return probe
-
-
-def measured(model: Any, probe: Any) -> dict[str, Any]:
-    """The metrics of `model` on the sample, as at inference."""
-    names = ("x", "y", "sample_weight")
-    arguments: dict[str, Any] = {"x": probe}
-    if isinstance(probe, tuple):
-        arguments = dict(zip(names, probe, strict=False))
-    with weights_safe_on_error(model):
-        return dict(model.evaluate(**arguments, verbose=0, return_dict=True))
 
 
 def _checked_name(name: Any, monitor: Any) -> str:

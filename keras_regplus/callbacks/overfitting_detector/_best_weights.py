@@ -23,12 +23,14 @@ class BestWeights:
     """Keeps one copy of a model's weights and gives it back.
 
     With a `path` they live in that `.weights.h5` file, which stays when the training
-    dies; `"disk"` without one means a temporary file.
+    dies; `"disk"` without one means a temporary file. Without `copies` only the epoch
+    is noted, not its weights.
     """
 
-    def __init__(self, where: str, path: Path | None = None) -> None:
+    def __init__(self, where: str, path: Path | None = None, *, copies: bool = True) -> None:
         self.epoch: int | None = None
         self.cost = math.inf
+        self._copies = copies
         self._path = path
         self._on_disk = where == "disk" or path is not None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -40,12 +42,16 @@ class BestWeights:
         """Whether there is a copy to give back."""
         return self._weights is not None or self._is_saved
 
-    def update_if_better(self, model: Any, epoch: int, cost: float, copy: bool) -> None:
-        """Note an epoch that is better than all before; `copy` its weights, too."""
+    def state(self) -> dict[str, Any]:
+        """All that `resume` needs besides the weights, as plain JSON."""
+        return {"epoch": self.epoch, "cost": self.cost}
+
+    def update_if_better(self, model: Any, epoch: int, cost: float) -> None:
+        """Note an epoch that is better than all before, and copy its weights."""
         if not (math.isfinite(cost) and cost < self.cost):
             return
         self.epoch, self.cost = epoch, cost
-        if not copy:
+        if not self._copies:
             return
         # The old copy goes first, so that two are never held in memory.
         self._weights, self._is_saved = None, False
@@ -54,42 +60,21 @@ class BestWeights:
         else:
             self._weights = model.get_weights()
 
-    def resume(
-        self, model: Any, noted: dict[str, Any], earlier: BestWeights | None, copy: bool
-    ) -> BestWeights:
-        """What to go on with after a training that has `noted` its best epoch.
+    def resume(self, model: Any, state: dict[str, Any], earlier: BestWeights | None) -> None:
+        """Continue from the best epoch of an earlier training.
 
-        `earlier` is what that training kept, where it ran in this process.
+        `earlier` is what that training kept if it ran in this process; otherwise its
+        weights are in the file.
         """
-        if noted["epoch"] is None:
-            return self
         if earlier is not None and earlier.has_copy:
-            return earlier
-        if earlier is not None:
+            vars(self).update(vars(earlier))
+        elif earlier is not None or not self._copies:
             # A training that has ended has left the model at its best weights, if wanted.
-            self.update_if_better(model, **noted, copy=copy)
-        elif not copy:
-            self.epoch, self.cost = noted["epoch"], noted["cost"]
-        elif not self.found_in_file(model, **noted):
+            self.update_if_better(model, **state)
+        elif state["epoch"] is not None and not self._update_from_file(model, **state):
             warn(
                 "OverfittingDetector: the best weights of the earlier process are gone or damaged."
             )
-        return self
-
-    def found_in_file(self, model: Any, epoch: int, cost: float) -> bool:
-        """Take on what an earlier process has kept; False where it is gone or damaged."""
-        if self._path is None or not self._path.is_file():
-            return False
-        now = model.get_weights()
-        try:
-            # Each process takes a copy of its own: the chief removes the file in the end.
-            self._load(model, self._path)
-            self.update_if_better(model, epoch, cost, copy=True)
-        except Exception:
-            return False
-        finally:
-            model.set_weights(now)
-        return True
 
     def restore(self, model: Any) -> bool:
         """Give the weights back, and forget them; False where there are none."""
@@ -103,7 +88,7 @@ class BestWeights:
                     f"OverfittingDetector: the weights of epoch {self.epoch} could not be read "
                     f"({error!r}). The model keeps those of its last epoch."
                 )
-                # Whoever can read the file shall still find it.
+                # The file stays for whoever can read it.
                 self._path = None
                 return False
         else:
@@ -121,9 +106,24 @@ class BestWeights:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
+    def _update_from_file(self, model: Any, epoch: int, cost: float) -> bool:
+        """Copy the weights that an earlier process saved; False if they are gone or damaged."""
+        if self._path is None or not self._path.is_file():
+            return False
+        current = model.get_weights()
+        try:
+            # Each process takes a copy of its own: the chief removes the file in the end.
+            self._load(model, self._path)
+            self.update_if_better(model, epoch, cost)
+        except Exception:
+            return False
+        finally:
+            model.set_weights(current)
+        return True
+
     def _load(self, model: Any, file: Path) -> None:
-        with _optimizer_kept(model):
-            # The class's own method: the weights are wanted, not what is noted beside them.
+        with _optimizer_state_kept(model):
+            # The class's own method: the weights are wanted, not what is saved beside them.
             type(model).load_weights(model, file)
 
     def _save(self, model: Any) -> bool:
@@ -152,7 +152,7 @@ class BestWeights:
 
 
 @contextlib.contextmanager
-def _optimizer_kept(model: Any) -> Iterator[None]:
+def _optimizer_state_kept(model: Any) -> Iterator[None]:
     """A weights file holds the optimizer's state, too, which belongs to the last epoch."""
     variables = getattr(getattr(model, "optimizer", None), "variables", ())
     values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]

@@ -14,9 +14,9 @@ __all__ = ["direction_in", "fit_validates"]
 
 
 def direction_in(model: Any, name: str) -> str:
-    """`"min"` or `"max"`; `"unknown"` for a compiled metric that does not tell.
+    """`"min"` or `"max"`; `"unknown"` for a compiled metric that does not say.
 
-    `"auto"` where no metric of the model has that name: only the logs can tell.
+    `"auto"` where no metric of the model has that name: only the logs can show it.
     """
     metrics = [metric for metric in _compiled_metrics(model) if _name_of(metric) == name]
     for metric in metrics:

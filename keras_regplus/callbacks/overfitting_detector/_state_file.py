@@ -47,7 +47,7 @@ class StateFile:
             self._has_failed = True
             warn(
                 f"OverfittingDetector: the state could not be written ({error!r}). "
-                "Training goes on, and could not be resumed."
+                "Training continues, but after a crash it could not be resumed."
             )
 
     def read(self, **expected: Any) -> dict[str, Any] | None:
@@ -61,13 +61,13 @@ class StateFile:
             return None
         try:
             state = json.loads(text)
-            found = {"version": state["version"], **{key: state[key] for key in expected}}
+            actual = {"version": state["version"], **{key: state[key] for key in expected}}
         except (ValueError, TypeError, KeyError):
             self._set_aside("a whole JSON object with all its parts")
             return None
         for key, value in {"version": _VERSION, **expected}.items():
-            if found[key] != value:
-                self._set_aside(f"of the same {key} ({value!r} now, {found[key]!r} then)")
+            if actual[key] != value:
+                self._set_aside(f"of the same {key} ({value!r} now, {actual[key]!r} then)")
                 return None
         return _decoded(state)
 

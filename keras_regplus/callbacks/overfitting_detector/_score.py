@@ -1,0 +1,29 @@
+"""The score of a diagnosis, in the logs where later callbacks and the history find it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_regplus._warnings import OneTimeWarnings
+
+__all__ = ["ScoreWriter"]
+
+_KEY = "overfitting_score"
+
+
+class ScoreWriter:
+    """Writes the score of each epoch, and leaves a value of somebody else alone."""
+
+    def __init__(self, warnings: OneTimeWarnings) -> None:
+        self._warnings = warnings
+        self._written: float | None = None
+
+    def write(self, logs: dict[str, Any], score: float) -> None:
+        # Our own value may still be there where somebody hands over one dict again and again.
+        if logs.get(_KEY, self._written) is self._written:
+            self._written = logs[_KEY] = score
+            return
+        self._warnings.warn(
+            f"`logs` holds {_KEY!r} already, and that value is kept. "
+            "Rename the metric of that name, or use one detector for each training."
+        )
