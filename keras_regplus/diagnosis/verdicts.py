@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
-__all__ = ["Diagnosis"]
+__all__ = ["VERDICTS", "Diagnosis", "Verdict"]
+
+Verdict = Literal["undecided", "healthy", "stagnating", "plateau", "overfitting", "diverging"]
+"""The type of a verdict: one of `VERDICTS`."""
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""All verdicts there are. What each means stands in `Diagnosis`, under `verdict`."""
 
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
     """What is known about a pair of curves after some epoch.
 
-    Made by `TrendTracker` and `diagnose`. Epochs count from 0. Relative numbers
+    `diagnose` and the `update` of every criterion return one. Return one from a `Criterion` of
+    your own; only `verdict` is required there. Epochs count from 0. Relative numbers
     are shares of the validation curve's best level (of at least a tenth of the
     curve's typical size, for curves near 0); a number that cannot be known yet
     is None.
 
     Args:
-        verdict: One of `"undecided"` (too little seen), `"healthy"` (validation
+        verdict: One of `VERDICTS`: `"undecided"` (too little seen), `"healthy"` (validation
             still improves), `"stagnating"` (training improves, validation does
             not), `"plateau"` (neither improves), `"overfitting"` (validation grew
             worse by more than its noise, training did not), `"diverging"`
@@ -51,7 +58,7 @@ class Diagnosis:
         ('overfitting', 1, '!')
     """
 
-    verdict: str
+    verdict: Verdict
     best_epoch: int | None = None
     best_value: float | None = None
     onset_epoch: int | None = None
@@ -65,18 +72,14 @@ class Diagnosis:
     score: float = 0.0
     confidence: float | None = None
 
-    DOTS: ClassVar[dict[str, str]] = {
-        "undecided": ".",
-        "healthy": ".",
-        "stagnating": "~",
-        "plateau": "-",
-        "overfitting": "!",
-        "diverging": "x",
-    }
+    DOTS: ClassVar[dict[Verdict, str]] = dict(
+        zip(VERDICTS, (".", ".", "~", "-", "!", "x"), strict=True)
+    )
+    """The character of each verdict, in the order of `VERDICTS`."""
 
     @property
     def dot(self) -> str:
-        """The verdict as one character."""
+        """The verdict as one character, as `DOTS` has it."""
         return self.DOTS[self.verdict]
 
     def to_dict(self) -> dict[str, Any]:
