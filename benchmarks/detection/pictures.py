@@ -160,7 +160,7 @@ def draw_plateau(ax: Any, rule: TrendRule, val: np.ndarray) -> None:
 
 
 def limit_by_single_values(rule: TrendRule) -> float:
-    """What the limit would be if the noise of an epoch told nothing of the next."""
+    """What the limit would be if the noise of each epoch were independent."""
     return rule.limit_at(2**0.5 * rule.val.noise / rule.width**0.5)
 
 

@@ -37,7 +37,7 @@ class Tracker:
         self._best_value = math.inf
 
     def update(self, train: float | None, val: float | None) -> Diagnosis:
-        """Take the values of the next epoch and say what is known now.
+        """Take the values of the next epoch and judge all epochs so far.
 
         Args:
             train: The training value. None where there is none.
@@ -47,7 +47,8 @@ class Tracker:
             A `Diagnosis`.
 
         Raises:
-            TypeError: If a value is neither a number nor None. NaN and infinity are numbers.
+            TypeError: If `train` or `val` is neither a number nor None. NaN and infinity are
+                numbers.
         """
         self._epoch += 1
         train_cost = self._oriented("train", train)

@@ -1,4 +1,4 @@
-"""What a criterion says about a pair of curves."""
+"""The result of a criterion: a verdict on a pair of curves, with its numbers."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ class Diagnosis:
         val_slope: The same for the validation curve.
         noise: Standard deviation of a single validation value, relative.
         epochs_past_best: Epochs since `best_epoch`.
-        should_stop: Whether training on is pointless: a decision of its own, stricter about
-            noise and time. It mostly comes after the verdict, for a small rise before it.
+        should_stop: Whether further training is pointless: a decision of its own, stricter
+            about noise and time. It mostly comes after the verdict, for a small rise before it.
         reason: The verdict in one sentence, with its numbers.
         score: From 0 to 1, how far validation has risen: half the rise over the rise
             that would be called overfitting. Above 0.5 exactly when the verdict is
             `"overfitting"`, 1 from twice that rise on.
-        confidence: From 0 to 1, how likely the verdict is to be true, for which plateau
-            and stagnating count as one. Fitted to real trainings of small networks whose
-            truth is known from 16 runs each; 0 for `"undecided"`.
+        confidence: From 0 to 1, how likely the verdict is to be true, where plateau and
+            stagnating count as one. Fitted to real trainings of small networks whose truth is
+            known from 16 runs each; 0 for `"undecided"`.
 
     Example:
         >>> from keras_regplus.diagnosis import diagnose
@@ -83,11 +83,19 @@ class Diagnosis:
         return self.DOTS[self.verdict]
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as plain Python values."""
+        """All fields as plain Python values.
+
+        Returns:
+            A new dictionary of field to value.
+        """
         return asdict(self)
 
     def to_json(self) -> str:
-        """All fields as a JSON object. JSON knows no infinity: such a number becomes null."""
+        """All fields as a JSON object.
+
+        Returns:
+            A text, in which infinity and NaN are null, since JSON has neither.
+        """
         return json.dumps({key: _json_value(value) for key, value in self.to_dict().items()})
 
     def __repr__(self) -> str:

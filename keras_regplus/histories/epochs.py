@@ -118,7 +118,7 @@ def _all_numbers(points: Mapping[str, Points]) -> list[float]:
 
 
 def _ends_of_epochs(points: Mapping[str, Points]) -> list[float]:
-    """The steps at which epochs end, told by the values of validation.
+    """The steps at which epochs end, given by the values of validation.
 
     Where each of them has a training value beside it, training was written by epoch, too.
     """

@@ -1,4 +1,4 @@
-"""What the name of a metric tells: which way is better, and whether it is of validation."""
+"""What the name of a metric says: which way is better, and whether it is of validation."""
 
 from __future__ import annotations
 

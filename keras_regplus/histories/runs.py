@@ -44,9 +44,9 @@ def read_run(run: RunFiles) -> History:
     """The history of a run.
 
     Raises:
-        OSError: A file cannot be opened.
-        NoHistoryError: It holds no training.
-        ValueError: It is broken.
+        OSError: If a file cannot be opened.
+        NoHistoryError: If it holds no training.
+        ValueError: If it is broken.
     """
     history = read_event_files(run.events) if run.events else read_table(run.path)
     history = {name: values for name, values in history.items() if has_number(values)}

@@ -1,4 +1,4 @@
-"""The diagnosis room: verdicts on curves in closed form, and properties of every curve."""
+"""The diagnosis: verdicts on curves in closed form, and properties of every curve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_regplus.diagnosis import Diagnosis, TrendTracker, diagnose
+from keras_regplus.diagnosis import VERDICTS, Diagnosis, TrendTracker, diagnose
 from keras_regplus.diagnosis._curves import (
     Curve,
     ThinnedPoints,
@@ -21,7 +21,7 @@ from keras_regplus.diagnosis._curves import (
     noise_of,
     slope_of,
 )
-from keras_regplus.diagnosis._trend_rule import TrendRule
+from keras_regplus.diagnosis._trend_rule import _REASONS, TrendRule
 from keras_regplus.diagnosis.report import report, sparkline
 
 EPOCHS = np.arange(100)
@@ -283,7 +283,7 @@ def test_a_value_that_comes_back_starts_the_count_anew():
     assert first_stop(FALLING, val) == back + 3
 
 
-def test_a_rise_has_to_be_larger_than_one_that_was_made_good():
+def test_a_rise_has_to_be_larger_than_one_from_which_it_recovered():
     epochs = np.arange(120)
     waved = np.select([epochs < 30, epochs < 60, epochs < 100], [1.0, 1.05, 0.99], 0)
     for rise, error in ((0.04, 0.05), (0.2, 0.05)):
@@ -349,7 +349,7 @@ def test_any_numbers_give_a_verdict_and_strict_json(curves):
     diagnosis = diagnose(*zip(*curves, strict=True))
     fields = json.loads(diagnosis.to_json(), parse_constant=pytest.fail)
     assert set(fields) == {field.name for field in dataclasses.fields(Diagnosis)}
-    assert diagnosis.verdict in Diagnosis.DOTS
+    assert diagnosis.verdict in VERDICTS
     assert 0 <= diagnosis.score <= 1
     assert 0 <= diagnosis.confidence <= 1
     if diagnosis.verdict == "overfitting":
@@ -509,20 +509,11 @@ def test_a_diagnosis_cannot_be_changed_and_reads_well():
     assert json.loads(diagnosis.to_json()) == diagnosis.to_dict()
 
 
-@pytest.mark.parametrize(
-    ("verdict", "dot"),
-    [
-        ("undecided", "."),
-        ("healthy", "."),
-        ("stagnating", "~"),
-        ("plateau", "-"),
-        ("overfitting", "!"),
-        ("diverging", "x"),
-    ],
-)
-def test_each_verdict_has_its_dot(verdict, dot):
+@pytest.mark.parametrize(("verdict", "dot"), list(zip(VERDICTS, "..~-!x", strict=True)))
+def test_each_verdict_has_its_dot_and_its_texts(verdict, dot):
     assert Diagnosis(verdict).dot == dot
     assert verdict in report("loss", Diagnosis(verdict), [], [])
+    assert _REASONS[verdict](TrendRule(EPOCHS, FALLING, TURNING)).endswith(".")
 
 
 def test_sparkline_by_hand():
