@@ -24,9 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detection.criteria import CRITERIA, Criterion, Outcome
+from benchmarks.detection.criteria import CRITERIA, Detector, Outcome
 from benchmarks.detection.labelled import HISTORIES, UNSEEN, Run, load
 from benchmarks.detection.scores import calibration, score
+from benchmarks.detection.text_tables import as_markdown, as_text
 
 HEAD = [
     "criterion",
@@ -42,22 +43,22 @@ HEAD = [
 ]
 
 
-def timed(criterion: Criterion, runs: Sequence[Run]) -> tuple[list[Outcome], float]:
+def timed(detector: Detector, runs: Sequence[Run]) -> tuple[list[Outcome], float]:
     """The outcomes, and the seconds for an epoch."""
     began = time.perf_counter()
-    outcomes = [criterion(run.train, run.val) for run in runs]
+    outcomes = [detector(run.train, run.val) for run in runs]
     return outcomes, (time.perf_counter() - began) / sum(len(run.val) for run in runs)
 
 
-def row(name: str, found: dict[str, float], seconds: float) -> list[str]:
+def row(name: str, scores: dict[str, float], seconds: float) -> list[str]:
     return [
         name,
-        f"{found['macro-F1']:.3f} ± {found['error']:.3f}",
-        *(f"{found[key]:.3f}" for key in ("precision", "recall", "four verdicts")),
-        f"{100 * found['within 1 %']:.0f} %",
-        f"{found['harmful stops']}",
-        f"{found['never stopped']} of {found['overfitting runs']}",
-        f"{found['useless epochs']:.2f}",
+        f"{scores['macro-F1']:.3f} ± {scores['error']:.3f}",
+        *(f"{scores[key]:.3f}" for key in ("precision", "recall", "four verdicts")),
+        f"{100 * scores['within 1 %']:.0f} %",
+        f"{scores['harmful stops']}",
+        f"{scores['never stopped']} of {scores['overfitting runs']}",
+        f"{scores['useless epochs']:.2f}",
         f"{1e6 * seconds:.0f}",
     ]
 
@@ -68,17 +69,6 @@ def calibration_rows(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> list[l
         figures = [f"{sure:.2f}", f"{true:.2f}"] if verdicts else ["", ""]
         rows.append([f"{tenth / 10:.1f} to {(tenth + 1) / 10:.1f}", str(verdicts), *figures])
     return rows
-
-
-def as_text(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    aligned = ([cell.rjust(w) for cell, w in zip(row, widths, strict=True)] for row in rows)
-    return "\n".join("  ".join(cells) for cells in aligned)
-
-
-def as_markdown(rows: list[list[str]]) -> str:
-    rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def main() -> None:
@@ -92,8 +82,11 @@ def main() -> None:
     print(f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}")
     for path in arguments.histories:
         runs = load(path)
-        results = {name: timed(criterion, runs) for name, criterion in CRITERIA.items()}
-        rows = [row(name, score(runs, said), cost) for name, (said, cost) in results.items()]
+        results = {name: timed(detector, runs) for name, detector in CRITERIA.items()}
+        rows = [
+            row(name, score(runs, outcomes), seconds)
+            for name, (outcomes, seconds) in results.items()
+        ]
         ours, _ = results["TrendTracker"]
         print(f"\n{path.name}: {len(runs)} histories\n\n{table([HEAD, *rows])}")
         print(f"\n{table(calibration_rows(runs, ours))}")

@@ -20,7 +20,7 @@ _FEWEST_RANKS = 10
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a criterion says of a whole history, and the epoch after which it would stop it."""
+    """The verdict of a criterion on a whole history, and the epoch after which it would stop it."""
 
     verdict: str
     stop: int | None
@@ -31,20 +31,22 @@ class Outcome:
         return self.verdict == "overfitting"
 
 
-Criterion = Callable[[np.ndarray, np.ndarray], Outcome]
+Detector = Callable[[np.ndarray, np.ndarray], Outcome]
+"""A criterion as a function of a whole training curve and its validation twin."""
 
 
 def trend(train: np.ndarray, val: np.ndarray) -> Outcome:
     """`TrendTracker`, whose verdict on the whole may differ from why it would have stopped."""
     tracker, stop = TrendTracker(), None
     for epoch, pair in enumerate(zip(train.tolist(), val.tolist(), strict=True)):
-        said = tracker.update(*pair)
-        if said.should_stop and stop is None:
+        diagnosis = tracker.update(*pair)
+        if diagnosis.should_stop and stop is None:
             stop = epoch
-    return Outcome(COUNTS_AS.get(said.verdict, said.verdict), stop, said.confidence)
+    verdict = COUNTS_AS.get(diagnosis.verdict, diagnosis.verdict)
+    return Outcome(verdict, stop, diagnosis.confidence)
 
 
-def prechelt(make: Callable[[], GL | PQ | UP]) -> Criterion:
+def prechelt(make: Callable[[], GL | PQ | UP]) -> Detector:
     """A classic criterion; it overfits where it would have been stopped."""
 
     def stopper(train: np.ndarray, val: np.ndarray) -> Outcome:
@@ -57,7 +59,7 @@ def prechelt(make: Callable[[], GL | PQ | UP]) -> Criterion:
     return stopper
 
 
-def early_stopping(patience: int) -> Criterion:
+def early_stopping(patience: int) -> Detector:
     """`keras.callbacks.EarlyStopping`: so many epochs in a row without a new best value."""
 
     def stopper(train: np.ndarray, val: np.ndarray) -> Outcome:
@@ -71,7 +73,7 @@ def early_stopping(patience: int) -> Criterion:
     return stopper
 
 
-def gap(threshold: float) -> Criterion:
+def gap(threshold: float) -> Detector:
     """How far validation stands above training, relative to training."""
 
     def judge(train: np.ndarray, val: np.ndarray) -> Outcome:
@@ -84,7 +86,7 @@ def gap(threshold: float) -> Criterion:
     return judge
 
 
-def rank_correlation(threshold: float) -> Criterion:
+def rank_correlation(threshold: float) -> Detector:
     """Spearman's correlation of the curves since the first epoch: low where they part."""
 
     def judge(train: np.ndarray, val: np.ndarray) -> Outcome:
@@ -119,7 +121,7 @@ def _verdict(overfits: bool) -> str:
     return "overfitting" if overfits else "healthy"
 
 
-CRITERIA: dict[str, Criterion] = {
+CRITERIA: dict[str, Detector] = {
     "TrendTracker": trend,
     **{f"EarlyStopping({n})": early_stopping(n) for n in (5, 10, 20, 50)},
     "GL(5)": prechelt(lambda: GL(5)),

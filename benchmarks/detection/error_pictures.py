@@ -1,4 +1,4 @@
-"""Small multiples of runs, with what a criterion said of them."""
+"""Small multiples of runs, with the outcome of a criterion on each."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from statistics import mean
 
 import numpy as np
 
-from benchmarks.detection import as_markdown, as_text
 from benchmarks.detection.criteria import trend
+from benchmarks.detection.text_tables import as_markdown, as_text
 
 EPOCHS, CURVES = 100, 200
 FALLING = 0.97 ** np.arange(EPOCHS)

@@ -32,10 +32,10 @@ from benchmarks.detection.labelled import HISTORIES, UNSEEN, Run, load
 from benchmarks.detection.noise_alone import FALLING, SHAPES, noise
 from benchmarks.detection.scores import kept
 
-# The page shows the insides of the criterion, which are no part of what users import.
+# The page shows the insides of the criterion, which users do not import.
+from keras_regplus.diagnosis import Diagnosis, TrendTracker
 from keras_regplus.diagnosis._curves import ThinnedPoints
-from keras_regplus.diagnosis._trend_rule import _ERRORS, _RISE, _Reading
-from keras_regplus.diagnosis.trend import TrendTracker
+from keras_regplus.diagnosis._trend_rule import TrendRule
 
 OTHER, BAND = "#CC79A7", "#E69F00"
 # Verdict: the run that shows it, and how many of its epochs.
@@ -58,36 +58,36 @@ def draw_verdicts(runs: dict[str, Run], path: Path) -> None:
         whole = runs[name]
         run = Run(name, whole.label, whole.train[:epochs], whole.val[:epochs])
         draw_run(ax, run, trend(run.train, run.val))
-        said = follow(run)[-1]
-        assert said.verdict == verdict, (name, said)
+        diagnosis = follow(run)[-1]
+        assert diagnosis.verdict == verdict, (name, diagnosis)
         until = "" if epochs is None else f", its first {epochs} epochs"
         ax.set_title(f"{verdict} ({name}{until})", fontsize=8)
     finish(figure, path, run_legend())
 
 
-def follow(run: Run) -> list[Any]:
-    """What is said after each epoch."""
+def follow(run: Run) -> list[Diagnosis]:
+    """The diagnosis after each epoch."""
     tracker = TrendTracker()
     pairs = zip(run.train.tolist(), run.val.tolist(), strict=True)
     return [tracker.update(*pair) for pair in pairs]
 
 
-def reading_of(train: np.ndarray, val: np.ndarray) -> _Reading:
-    """What the criterion measures on whole curves."""
+def rule_on(train: np.ndarray, val: np.ndarray) -> TrendRule:
+    """The rule of the criterion, applied to whole curves."""
     points = ThinnedPoints()
     for epoch, pair in enumerate(zip(train.tolist(), val.tolist(), strict=True)):
         points.add(epoch, *pair)
-    return _Reading(*points.columns())
+    return TrendRule(*points.columns())
 
 
 def draw_levels(runs: dict[str, Run], path: Path) -> None:
-    """Levels, rise and limit at the end of a noisy run, and when it was said."""
+    """Levels, rise and limit at the end of a noisy run, and when the verdict came."""
     run = runs[NOISY]
     steps = follow(run)
-    noticed = next(i for i, said in enumerate(steps) if said.verdict == "overfitting")
+    noticed = next(i for i, step in enumerate(steps) if step.verdict == "overfitting")
     figure, (ax,) = small_multiples(1)
     figure.set_size_inches(9, 4.4)
-    draw_reading(ax, reading_of(run.train, run.val), run.val)
+    draw_rule(ax, rule_on(run.train, run.val), run.val)
     stop = trend(run.train, run.val).stop
     marks = {"onset": steps[-1].onset_epoch, "verdict first said": noticed, "should_stop": stop}
     low, high = ax.get_ylim()
@@ -98,26 +98,26 @@ def draw_levels(runs: dict[str, Run], path: Path) -> None:
         text = f"{name}: epoch {epoch}"
         ax.text(*place, text, fontsize=8, color=STOP, ha="right", bbox=paper)
     ax.set_title(textwrap.fill(f"{run.id}: {steps[-1].reason}", 100), fontsize=8)
-    finish(figure, path, reading_legend())
+    finish(figure, path, rule_legend())
 
 
-def draw_reading(ax: Any, reading: _Reading, val: np.ndarray) -> None:
+def draw_rule(ax: Any, rule: TrendRule, val: np.ndarray) -> None:
     """The validation curve, its levels, and what passes for noise above the best of them."""
-    best = lowest(reading)
+    best = lowest(rule)
     # A level stands for the epochs around the middle of its window.
-    first = reading.width // 2
-    middles = reading.epochs[first : first + len(reading.val.smooth)]
+    first = rule.width // 2
+    middles = rule.epochs[first : first + len(rule.val.smooth)]
     ax.plot(val, color=VALIDATION, linewidth=0.7, alpha=0.5)
-    ax.plot(middles, reading.val.smooth, color=VALIDATION, linewidth=2)
-    ax.plot(middles[reading.best], best, "o", color=BEST, markersize=7)
-    ax.axhspan(best, best + reading.limit, color=BAND, alpha=0.3, linewidth=0)
+    ax.plot(middles, rule.val.smooth, color=VALIDATION, linewidth=2)
+    ax.plot(middles[rule.best], best, "o", color=BEST, markersize=7)
+    ax.axhspan(best, best + rule.limit, color=BAND, alpha=0.3, linewidth=0)
     end = middles[-1]
     arrow = {"arrowstyle": "<->", "color": "black", "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", (end, best), (end, reading.val.level), arrowprops=arrow)
+    ax.annotate("", (end, best), (end, rule.val.level), arrowprops=arrow)
     ax.set_ylim(*shown_range(val, None))
 
 
-def reading_legend() -> list[Line2D | Patch]:
+def rule_legend() -> list[Line2D | Patch]:
     return [
         Line2D([], [], color=VALIDATION, linewidth=0.7, alpha=0.5, label="validation loss"),
         Line2D([], [], color=VALIDATION, linewidth=2, label="its level"),
@@ -134,39 +134,38 @@ def draw_noise(path: Path) -> None:
     figure.set_size_inches(9, 3.8)
     for ax, lasting in zip(axes, (1, 5), strict=True):
         curves = [SHAPES["settling"] + 0.02 * noise(rng, lasting) for _ in range(300)]
-        readings = [reading_of(FALLING, curve) for curve in curves]
-        over = [reading.rise > reading.limit for reading in readings]
-        naive = [reading.rise > limit_by_single_values(reading) for reading in readings]
+        rules = [rule_on(FALLING, curve) for curve in curves]
+        over = [rule.rise > rule.limit for rule in rules]
+        naive = [rule.rise > limit_by_single_values(rule) for rule in rules]
         print(f"lasting {lasting}: {sum(over)} of 300 are over the limit,", end=" ")
         print(f"{sum(naive)} are if single values alone count")
         # Where noise lasts, the first curve that the two limits do not agree about.
         differs = [one and not other for one, other in zip(naive, over, strict=True)]
         chosen = differs.index(True) if lasting > 1 else 0
-        draw_plateau(ax, readings[chosen], curves[chosen])
+        draw_plateau(ax, rules[chosen], curves[chosen])
         epochs = f"noise that lasts for {lasting} epochs" if lasting > 1 else "noise of one epoch"
         ax.set_title(epochs, fontsize=8)
     dotted = Line2D([], [], color=STOP, linestyle=":", label="limit by single values alone")
-    finish(figure, path, [*reading_legend(), dotted])
+    finish(figure, path, [*rule_legend(), dotted])
 
 
-def draw_plateau(ax: Any, reading: _Reading, val: np.ndarray) -> None:
-    draw_reading(ax, reading, val)
-    naive = limit_by_single_values(reading)
-    ax.axhline(lowest(reading) + naive, color=STOP, linewidth=1.2, linestyle=":")
-    shares = [100 * reading.relative(size) for size in (reading.rise, reading.limit, naive)]
+def draw_plateau(ax: Any, rule: TrendRule, val: np.ndarray) -> None:
+    draw_rule(ax, rule, val)
+    naive = limit_by_single_values(rule)
+    ax.axhline(lowest(rule) + naive, color=STOP, linewidth=1.2, linestyle=":")
+    shares = [100 * rule.relative(size) for size in (rule.rise, rule.limit, naive)]
     text = "rise {:.1f} %, limit {:.1f} %, by single values alone {:.1f} %".format(*shares)
     ax.set_xlabel(text, fontsize=8)
     ax.set_ylim(0.93, 1.12)
 
 
-def limit_by_single_values(reading: _Reading) -> float:
-    """What the limit would be if the noise of an epoch told nothing of the next."""
-    error = 2**0.5 * reading.val.noise / reading.width**0.5
-    return _RISE * reading.scale + _ERRORS * error
+def limit_by_single_values(rule: TrendRule) -> float:
+    """What the limit would be if the noise of each epoch were independent."""
+    return rule.limit_at(2**0.5 * rule.val.noise / rule.width**0.5)
 
 
-def lowest(reading: _Reading) -> float:
-    return float(reading.val.smooth[reading.best])
+def lowest(rule: TrendRule) -> float:
+    return float(rule.val.smooth[rule.best])
 
 
 def draw_stops(runs: dict[str, Run], path: Path) -> None:
@@ -178,17 +177,15 @@ def draw_stops(runs: dict[str, Run], path: Path) -> None:
         draw_run(ax, run, ours)
         if other.stop is not None:
             ax.axvline(other.stop, color=OTHER, linestyle=":", linewidth=1.5)
-        ax.set_title(
-            f"{name} is {run.label}\n"
-            f"should_stop: {told(run, ours.stop)}; EarlyStopping(10): {told(run, other.stop)}",
-            fontsize=8,
-        )
+        stops = stop_text(run, ours.stop), stop_text(run, other.stop)
+        title = "{} is {}\nshould_stop: {}; EarlyStopping(10): {}".format(name, run.label, *stops)
+        ax.set_title(title, fontsize=8)
     early = Line2D([], [], color=OTHER, linestyle=":", label="EarlyStopping(10)")
     figure.set_size_inches(9, 6)
     finish(figure, path, [*run_legend(), early])
 
 
-def told(run: Run, stop: int | None) -> str:
+def stop_text(run: Run, stop: int | None) -> str:
     if stop is None:
         return "never"
     return f"{stop}" if kept(run.val, stop) else f"{stop}, too soon"

@@ -16,17 +16,17 @@ _TOLERANCE = 0.01
 _RESAMPLES = 4000
 
 
-def counts(truth: Sequence[bool], said: Sequence[bool]) -> tuple[int, int, int, int]:
-    """Found, false alarms, missed, and rightly not said."""
-    pairs = list(zip(truth, said, strict=True))
+def counts(truth: Sequence[bool], predicted: Sequence[bool]) -> tuple[int, int, int, int]:
+    """True positives, false alarms, missed, and true negatives."""
+    pairs = list(zip(truth, predicted, strict=True))
     kinds = ((True, True), (False, True), (True, False), (False, False))
     found, alarms, missed, rest = (pairs.count(kind) for kind in kinds)
     return found, alarms, missed, rest
 
 
-def precision_and_recall(truth: Sequence[bool], said: Sequence[bool]) -> tuple[float, float]:
-    """Of what was said the share that is true, and the reverse; 0 where nothing is there."""
-    found, alarms, missed, _ = counts(truth, said)
+def precision_and_recall(truth: Sequence[bool], predicted: Sequence[bool]) -> tuple[float, float]:
+    """The share of the predicted that is true, and the reverse; 0 where there is none."""
+    found, alarms, missed, _ = counts(truth, predicted)
     return found / max(found + alarms, 1), found / max(found + missed, 1)
 
 
@@ -35,10 +35,10 @@ def f1(found: int, alarms: int, missed: int) -> float:
     return 2 * found / max(2 * found + alarms + missed, 1)
 
 
-def macro_f1(truth: Sequence[str], said: Sequence[str]) -> float:
+def macro_f1(truth: Sequence[str], predicted: Sequence[str]) -> float:
     """The mean F1 over the labels that occur."""
     labels = [label for label in LABELS if label in truth]
-    columns = (([t == k for t in truth], [s == k for s in said]) for k in labels)
+    columns = (([t == k for t in truth], [p == k for p in predicted]) for k in labels)
     return mean(f1(*counts(*column)[:3]) for column in columns)
 
 
@@ -82,14 +82,14 @@ def calibration(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> list[tuple[
 
     A verdict that comes without a confidence is left out.
     """
-    said = [
+    verdicts = [
         (outcome.confidence, outcome.verdict == run.label)
         for run, outcome in zip(runs, outcomes, strict=True)
         if outcome.confidence is not None
     ]
     rows = []
     for tenth in range(10):
-        group = [pair for pair in said if min(int(10 * pair[0]), 9) == tenth]
+        group = [pair for pair in verdicts if min(int(10 * pair[0]), 9) == tenth]
         sure, true = (mean(column) if group else math.nan for column in _columns(group))
         rows.append((len(group), sure, true))
     return rows
@@ -102,9 +102,9 @@ def _columns(pairs: list[tuple[float, bool]]) -> tuple[list[float], list[float]]
 def score(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> dict[str, float]:
     """All figures of a criterion on these runs."""
     truth = [run.overfits for run in runs]
-    said = [outcome.overfits for outcome in outcomes]
-    four = counts(truth, said)
-    precision, recall = precision_and_recall(truth, said)
+    predicted = [outcome.overfits for outcome in outcomes]
+    four = counts(truth, predicted)
+    precision, recall = precision_and_recall(truth, predicted)
     stops = [(run, outcome.stop) for run, outcome in zip(runs, outcomes, strict=True)]
     positive = [pair for pair in stops if pair[0].overfits]
     harmless = [kept(run.val, stop) for run, stop in stops]

@@ -1,0 +1,1 @@
+"""What layers and actions do to a training: accuracy, loss, and the share they drop."""

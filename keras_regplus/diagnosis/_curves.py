@@ -13,7 +13,7 @@ _MAD_TO_DEVIATION = 1.4826
 # Differences of order 2 and 3 of independent values have 1 + 4 + 1 and 1 + 9 + 9 + 1 times
 # their variance.
 _VARIANCE_OF_DIFFERENCE = {2: 6.0, 3: 20.0}
-# Fewer blocks than this tell nothing about how their means scatter.
+# Fewer blocks than this do not show how their means scatter.
 _FEWEST_BLOCKS = 6
 # The recent part of a curve is its last half, of at least so many points.
 _RECENT_POINTS = 7
@@ -33,7 +33,7 @@ class ThinnedPoints:
         self._pending: list[tuple[float, float, float]] = []
 
     def add(self, epoch: int, train: float, val: float) -> bool:
-        """Take one epoch; True when a point was completed by it."""
+        """Add one epoch and return whether it completed a point."""
         self._pending.append((epoch, train, val))
         if len(self._pending) < self.stride:
             return False

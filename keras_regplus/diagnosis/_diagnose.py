@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
-from keras_regplus._checks import error_text, one_of
-from keras_regplus.diagnosis.criteria import checked_criterion, new_tracker
+from keras_regplus._checks import MODE_ADVICE, checked_mode, error_text
+from keras_regplus.diagnosis.criteria import Criterion, checked_criterion, new_tracker
 from keras_regplus.diagnosis.verdicts import Diagnosis
+from keras_regplus.histories.history_like import HistoryLike
 from keras_regplus.histories.metric_choice import choose_metric, direction
 from keras_regplus.histories.read import as_history
 
 __all__ = ["diagnose", "diagnose_history"]
 
-_MODE_ADVICE = "Use 'min' for losses and 'max' for accuracies."
-
 
 def diagnose(
-    train: Sequence[float | None],
-    val: Sequence[float | None],
-    mode: str = "min",
-    criterion: Any = None,
+    train: Iterable[float | None],
+    val: Iterable[float | None],
+    mode: Literal["min", "max"] = "min",
+    criterion: Literal["trend", "gl", "pq", "up"] | Criterion | None = None,
 ) -> Diagnosis:
     """Judge a complete pair of curves.
 
-    Use it on the `history` of a finished training, from any framework. The result
-    is exactly what the criterion says after the last epoch when it is fed one by one.
+    Use it on the curves of a finished training, from any framework. The result is exactly
+    what the criterion returns after the last epoch when it takes them one by one.
 
     Args:
         train: Training values, one for each epoch. None, NaN and infinity are allowed.
         val: Validation values for the same epochs; None where there was no validation.
         mode: `"min"` for losses, `"max"` for accuracies. Defaults to `"min"`.
-        criterion: `"trend"`, `"gl"`, `"pq"` or `"up"`, or an object with
-            `update(train, val)`, which has a mode of its own and is copied. Defaults to
-            None, `"trend"`.
+        criterion: `"trend"` for `TrendTracker`, `"gl"`, `"pq"` or `"up"` for `GL`, `PQ` or
+            `UP`; or any `Criterion`, such as `GL(alpha=2)`, which is copied and has a mode of
+            its own. Defaults to None, `"trend"`.
 
     Returns:
         A `Diagnosis`.
 
     Raises:
-        ValueError: If a curve is empty, their lengths differ, or `mode` or
-            the name of a criterion is unknown.
-        TypeError: If a curve is no sequence of numbers, or `criterion` cannot be asked.
+        ValueError: If `train` or `val` is empty, their lengths differ, `mode` is neither of
+            the two, or `criterion` is none of the four names.
+        TypeError: If `train` or `val` is not a sequence of numbers, or `criterion` is an object
+            without a method `update`.
 
     Example:
         >>> from keras_regplus.diagnosis import diagnose
@@ -49,7 +49,7 @@ def diagnose(
         >>> print(diagnose(train=curve, val=curve).reason)
         Validation improved by 47 % over the last 30 % of the epochs.
     """
-    mode = one_of("diagnose", "mode", mode, ("min", "max"), advice=_MODE_ADVICE)
+    mode = checked_mode("diagnose", mode)
     tracker = new_tracker(checked_criterion("diagnose", criterion), mode)
     train, val = _as_list("train", train), _as_list("val", val)
     if len(train) != len(val):
@@ -62,15 +62,15 @@ def diagnose(
 
 
 def diagnose_history(
-    history: Any,
+    history: HistoryLike,
     monitor: str | None = None,
-    mode: str = "auto",
-    criterion: Any = None,
+    mode: Literal["auto", "min", "max"] = "auto",
+    criterion: Literal["trend", "gl", "pq", "up"] | Criterion | None = None,
 ) -> Diagnosis:
     """Judge one training by its history, wherever that is.
 
-    Use it after `fit`, or on what another training has left: it finds the two curves by
-    their names. `diagnose` judges curves that are at hand as lists.
+    Use it after `fit`, or on the log of another training: it finds the two curves by
+    their names. `diagnose` judges curves that you have as lists.
 
     Epochs are numbered as in the history: a `History` with `initial_epoch=10`, or a CSV file
     whose first epoch is 10, has no epoch before 10.
@@ -80,20 +80,21 @@ def diagnose_history(
             name to values, one for each epoch; or a path, which `read_history` reads.
         monitor: Metric to look at, as Keras names it, with or without `val_`. Defaults to
             None: `data_loss` where it was logged, else `loss`, else the first metric with a
-            validation twin whose direction its name tells.
-        mode: `"min"` for losses, `"max"` for accuracies, `"auto"` to tell by the metric's
-            name. Defaults to `"auto"`.
+            validation twin whose name tells the direction.
+        mode: `"min"` for losses, `"max"` for accuracies, `"auto"` to take it from the name
+            of the metric. Defaults to `"auto"`.
         criterion: As in `diagnose`. Defaults to None, `"trend"`.
 
     Returns:
         A `Diagnosis`.
 
     Raises:
-        OSError: If the file cannot be opened.
-        TypeError: If `history` or `monitor` is nothing of the above.
-        ValueError: If there is no such metric with a validation twin, its name does not
-            tell the direction, the file holds no history, or `mode` or the name of a
-            criterion is unknown.
+        OSError: If `history` is a path that cannot be opened.
+        TypeError: If `history` or `monitor` is none of these, or `criterion` is an object
+            without a method `update`.
+        ValueError: If `history` has no values, or no `monitor` with a validation twin; if
+            `mode` is unknown, or `"auto"` where the name does not tell the direction; or if
+            `criterion` is none of the four names.
 
     Example:
         >>> from keras_regplus.diagnosis import diagnose_history
@@ -102,7 +103,7 @@ def diagnose_history(
         'overfitting'
     """
     owner = "diagnose_history"
-    one_of(owner, "mode", mode, ("auto", "min", "max"), advice=_MODE_ADVICE)
+    checked_mode(owner, mode, auto=True)
     criterion = checked_criterion(owner, criterion)
     if not isinstance(monitor, str | None):
         advice = "Use a name such as 'loss'."
@@ -113,11 +114,11 @@ def diagnose_history(
         rule = f"a metric with a validation twin (there are: {', '.join(curves) or 'none'})"
         advice = "Train with validation data, or name another."
         raise ValueError(error_text(owner, "monitor", rule, monitor, advice))
-    mode = direction(metric, mode)
-    if mode == "unknown":
+    better = direction(metric, mode)
+    if better == "unknown":
         rule = f"'min' or 'max' where the name {metric!r} does not tell"
-        raise ValueError(error_text(owner, "mode", rule, "auto", _MODE_ADVICE))
-    return diagnose(curves[metric], curves[f"val_{metric}"], mode, criterion)
+        raise ValueError(error_text(owner, "mode", rule, "auto", MODE_ADVICE))
+    return diagnose(curves[metric], curves[f"val_{metric}"], better, criterion)
 
 
 def _as_list(name: str, values: Any) -> list[Any]:

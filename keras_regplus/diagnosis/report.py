@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_regplus.diagnosis.verdicts import Diagnosis
+from keras_regplus.diagnosis.verdicts import Diagnosis, Verdict
+
+__all__ = ["report", "sparkline"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 48
 # Where single validation values scatter more, noise hides much of what there is to see.
 _NOISY = 0.05
 
-_NEXT = {
+_NEXT: dict[Verdict, str] = {
     "undecided": "train for more epochs",
     "healthy": "train for more epochs",
     "stagnating": "watch it: stronger regularization or more data now, before it turns",

@@ -1,26 +1,33 @@
-"""What a criterion says about a pair of curves."""
+"""The result of a criterion: a verdict on a pair of curves, with its numbers."""
 
 from __future__ import annotations
 
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
-__all__ = ["Diagnosis"]
+__all__ = ["VERDICTS", "Diagnosis", "Verdict"]
+
+Verdict = Literal["undecided", "healthy", "stagnating", "plateau", "overfitting", "diverging"]
+"""The type of a verdict: one of `VERDICTS`."""
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""All verdicts there are. What each means stands in `Diagnosis`, under `verdict`."""
 
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
     """What is known about a pair of curves after some epoch.
 
-    Made by `TrendTracker` and `diagnose`. Epochs count from 0. Relative numbers
+    `diagnose` and the `update` of every criterion return one. Return one from a `Criterion` of
+    your own; only `verdict` is required there. Epochs count from 0. Relative numbers
     are shares of the validation curve's best level (of at least a tenth of the
     curve's typical size, for curves near 0); a number that cannot be known yet
     is None.
 
     Args:
-        verdict: One of `"undecided"` (too little seen), `"healthy"` (validation
+        verdict: One of `VERDICTS`: `"undecided"` (too little seen), `"healthy"` (validation
             still improves), `"stagnating"` (training improves, validation does
             not), `"plateau"` (neither improves), `"overfitting"` (validation grew
             worse by more than its noise, training did not), `"diverging"`
@@ -34,15 +41,15 @@ class Diagnosis:
         val_slope: The same for the validation curve.
         noise: Standard deviation of a single validation value, relative.
         epochs_past_best: Epochs since `best_epoch`.
-        should_stop: Whether training on is pointless: a decision of its own, stricter about
-            noise and time. It mostly comes after the verdict, for a small rise before it.
+        should_stop: Whether further training is pointless: a decision of its own, stricter
+            about noise and time. It mostly comes after the verdict, for a small rise before it.
         reason: The verdict in one sentence, with its numbers.
         score: From 0 to 1, how far validation has risen: half the rise over the rise
             that would be called overfitting. Above 0.5 exactly when the verdict is
             `"overfitting"`, 1 from twice that rise on.
-        confidence: From 0 to 1, how likely the verdict is to be true, for which plateau
-            and stagnating count as one. Fitted to real trainings of small networks whose
-            truth is known from 16 runs each; 0 for `"undecided"`.
+        confidence: From 0 to 1, how likely the verdict is to be true, where plateau and
+            stagnating count as one. Fitted to real trainings of small networks whose truth is
+            known from 16 runs each; 0 for `"undecided"`.
 
     Example:
         >>> from keras_regplus.diagnosis import diagnose
@@ -51,7 +58,7 @@ class Diagnosis:
         ('overfitting', 1, '!')
     """
 
-    verdict: str
+    verdict: Verdict
     best_epoch: int | None = None
     best_value: float | None = None
     onset_epoch: int | None = None
@@ -65,26 +72,30 @@ class Diagnosis:
     score: float = 0.0
     confidence: float | None = None
 
-    DOTS: ClassVar[dict[str, str]] = {
-        "undecided": ".",
-        "healthy": ".",
-        "stagnating": "~",
-        "plateau": "-",
-        "overfitting": "!",
-        "diverging": "x",
-    }
+    DOTS: ClassVar[dict[Verdict, str]] = dict(
+        zip(VERDICTS, (".", ".", "~", "-", "!", "x"), strict=True)
+    )
+    """The character of each verdict, in the order of `VERDICTS`."""
 
     @property
     def dot(self) -> str:
-        """The verdict as one character."""
+        """The verdict as one character, as `DOTS` has it."""
         return self.DOTS[self.verdict]
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as plain Python values."""
+        """All fields as plain Python values.
+
+        Returns:
+            A new dictionary of field to value.
+        """
         return asdict(self)
 
     def to_json(self) -> str:
-        """All fields as a JSON object. JSON knows no infinity: such a number becomes null."""
+        """All fields as a JSON object.
+
+        Returns:
+            A text, in which infinity and NaN are null, since JSON has neither.
+        """
         return json.dumps({key: _json_value(value) for key, value in self.to_dict().items()})
 
     def __repr__(self) -> str:

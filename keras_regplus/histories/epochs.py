@@ -34,20 +34,20 @@ def from_table(columns: Mapping[Any, Sequence[Any]], by_keras: bool = False) -> 
         str(name).strip(): _spread([_number(cell) for cell in column], length)
         for name, column in columns.items()
     }
-    epochs, steps = _taken(table, "epoch"), _taken(table, "step")
+    epochs, steps = _pop_column(table, "epoch"), _pop_column(table, "step")
     numbers = epochs or steps or list(range(length))
     rows = _rows_that_count(numbers, one_row_each=epochs is not None and steps is None)
-    named = [
-        (*((name, 0) if by_keras else keras_name(name)), _points(column, rows))
+    series = [
+        (*((name, 0) if by_keras else keras_name(name)), _points_at(rows, column))
         for name, column in table.items()
     ]
-    return from_points(named, are_epochs=epochs is not None or steps is None)
+    return from_points(series, are_epochs=epochs is not None or steps is None)
 
 
-def from_points(found: list[tuple[str, int, Points]], are_epochs: bool) -> History:
+def from_points(series: list[tuple[str, int, Points]], are_epochs: bool) -> History:
     """The history in names with their ranks and points, whose numbers are epochs or steps."""
     points: dict[str, Points] = {}
-    for name, _, values in sorted(found, key=lambda item: item[1]):
+    for name, _, values in sorted(series, key=lambda item: item[1]):
         if values:
             points.setdefault(name, values)
     numbers = _all_numbers(points) if are_epochs else _ends_of_epochs(points)
@@ -71,8 +71,8 @@ def has_number(values: Sequence[float | None]) -> bool:
     return any(value is not None for value in values)
 
 
-def _taken(table: History, name: str) -> list[float | None] | None:
-    """The column of that name, in whatever case, taken out of the table."""
+def _pop_column(table: History, name: str) -> list[float | None] | None:
+    """Remove the column of that name, in whatever case, and return it."""
     key = next((key for key in table if key.lower() == name), None)
     return None if key is None else table.pop(key)
 
@@ -108,7 +108,7 @@ def _rows_that_count(
     return rows
 
 
-def _points(column: list[float | None], rows: list[tuple[float, int]]) -> Points:
+def _points_at(rows: list[tuple[float, int]], column: list[float | None]) -> Points:
     cells = ((number, column[row]) for number, row in rows)
     return [(number, cell) for number, cell in cells if cell is not None]
 
@@ -118,7 +118,7 @@ def _all_numbers(points: Mapping[str, Points]) -> list[float]:
 
 
 def _ends_of_epochs(points: Mapping[str, Points]) -> list[float]:
-    """The steps at which epochs end, told by the values of validation.
+    """The steps at which epochs end, given by the values of validation.
 
     Where each of them has a training value beside it, training was written by epoch, too.
     """

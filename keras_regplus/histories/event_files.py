@@ -22,14 +22,14 @@ _KERAS_PREFIX = "epoch_"
 
 
 def read_event_files(files: Sequence[tuple[str, str]]) -> History:
-    """The history in the event files of one run, given as pairs of a path and a folder's word."""
+    """The history in the event files of one run, given as pairs of a path and a folder's split."""
     points: dict[tuple[str, str], Points] = {}
     records = 0
-    for path, word in files:
+    for path, split in files:
         with open(path, "rb") as file:
             for event in _events(file):
                 records += 1
-                _take(event, word, points)
+                _collect(event, split, points)
     if not records:
         names = ", ".join(os.path.basename(path) for path, _ in files)
         raise ValueError(f"no complete record in {names}")
@@ -38,19 +38,19 @@ def read_event_files(files: Sequence[tuple[str, str]]) -> History:
 
 def _history(points: dict[tuple[str, str], Points]) -> History:
     # Lightning says at each step which epoch it is; Keras counts steps of `epoch_` in epochs.
-    epochs = next((found for (tag, _), found in points.items() if tag == "epoch"), None)
+    epochs = next((values for (tag, _), values in points.items() if tag == "epoch"), None)
     if epochs is not None:
         points = {
-            key: numbered_by(found, epochs) for key, found in points.items() if key[0] != "epoch"
+            key: numbered_by(values, epochs) for key, values in points.items() if key[0] != "epoch"
         }
     by_keras = any(tag == f"{_KERAS_PREFIX}loss" for tag, _ in points)
     prefix = _KERAS_PREFIX if by_keras else ""
-    named = [
-        (*keras_name(tag.removeprefix(prefix), word), found)
-        for (tag, word), found in points.items()
+    series = [
+        (*keras_name(tag.removeprefix(prefix), split), values)
+        for (tag, split), values in points.items()
         if tag.startswith(prefix)
     ]
-    return from_points(named, are_epochs=by_keras or epochs is not None)
+    return from_points(series, are_epochs=by_keras or epochs is not None)
 
 
 def _events(file: BinaryIO) -> Iterator[Any]:
@@ -79,16 +79,17 @@ def _records(file: BinaryIO) -> Iterator[bytes]:
             yield file.read(length + _TAIL)[:length]
 
 
-def _take(event: Any, word: str, points: dict[tuple[str, str], Points]) -> None:
+def _collect(event: Any, split: str, points: dict[tuple[str, str], Points]) -> None:
+    """Add the scalars of an event to the points of their tag and split."""
     for value in event.summary.value:
         number = _scalar(value)
         if number is None:
             continue
-        found = points.setdefault((value.tag, word), [])
+        series = points.setdefault((value.tag, split), [])
         # A training that was resumed, or started again: what was written later counts.
-        while found and found[-1][0] >= event.step:
-            found.pop()
-        found.append((event.step, number))
+        while series and series[-1][0] >= event.step:
+            series.pop()
+        series.append((event.step, number))
 
 
 def _scalar(value: Any) -> float | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Literal
 
 from keras_regplus.histories.epochs import History, has_number
-from keras_regplus.histories.metric_names import direction_of_name
+from keras_regplus.histories.metric_names import Direction, direction_of_name
 
 __all__ = ["choose_metric", "direction", "metrics_with_twin", "preferred_loss"]
 
@@ -31,15 +32,15 @@ def metrics_with_twin(history: History) -> list[str]:
 
 def choose_metric(history: History, monitor: str | None) -> str | None:
     """The metric that `monitor` names, in whatever case, or the one to look at; None without it."""
-    found = {name.lower(): name for name in metrics_with_twin(history)}
+    names = {name.lower(): name for name in metrics_with_twin(history)}
     if monitor is not None:
         wanted = monitor.lower()
-        return found.get(wanted) or found.get(wanted.removeprefix("val_"))
-    known = [name for name in found if direction_of_name(name) != "unknown"]
-    losses = (preferred_loss(found), "loss")
-    return next((found[name] for name in (*losses, *known) if name in found), None)
+        return names.get(wanted) or names.get(wanted.removeprefix("val_"))
+    known = [name for name in names if direction_of_name(name) != "unknown"]
+    losses = (preferred_loss(names), "loss")
+    return next((names[name] for name in (*losses, *known) if name in names), None)
 
 
-def direction(metric: str, mode: str) -> str:
+def direction(metric: str, mode: Literal["auto", "min", "max"]) -> Direction:
     """`mode` unless it is `"auto"`; else what the name says, which may be `"unknown"`."""
     return direction_of_name(metric) if mode == "auto" else mode

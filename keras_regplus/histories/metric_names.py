@@ -1,10 +1,13 @@
-"""What the name of a metric tells: which way is better, and whether it is of validation."""
+"""What the name of a metric says: which way is better, and whether it is of validation."""
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
-__all__ = ["direction_of_name", "keras_name", "word_of_folder"]
+__all__ = ["Direction", "direction_of_name", "keras_name", "split_of_folder"]
+
+Direction = Literal["min", "max", "unknown"]
 
 _FALLING = re.compile(
     r"\b(loss|error|mse|mae|mape|msle|rmse|crossentropy|entropy|hinge|divergence|perplexity"
@@ -17,12 +20,12 @@ _RISING = re.compile(
 
 # Where a run has several, the first is the one that was looked at while training.
 _VALIDATION = ("val", "valid", "validation", "eval", "dev", "test")
-_WORD = "|".join(("train", "training", *_VALIDATION))
-_AT_AN_END = re.compile(rf"(?:({_WORD})[/_. -])?(.*?)(?:[/_. -]({_WORD}))?", re.I | re.S)
-_FOLDER = re.compile(rf"(?:(.*)_)?({_WORD})", re.I | re.S)
+_SPLIT = "|".join(("train", "training", *_VALIDATION))
+_AT_AN_END = re.compile(rf"(?:({_SPLIT})[/_. -])?(.*?)(?:[/_. -]({_SPLIT}))?", re.I | re.S)
+_FOLDER = re.compile(rf"(?:(.*)_)?({_SPLIT})", re.I | re.S)
 
 
-def direction_of_name(name: str) -> str:
+def direction_of_name(name: str) -> Direction:
     """`"min"`, `"max"`, or `"unknown"` where the words of the name say nothing, or both."""
     # An underscore is a letter to \b, and so is the number that Keras adds to a second metric.
     words = re.sub(r"_\d*", " ", name.lower())
@@ -32,7 +35,7 @@ def direction_of_name(name: str) -> str:
     return "min" if falls else "max"
 
 
-def keras_name(name: str, folder_word: str = "") -> tuple[str, int]:
+def keras_name(name: str, folder_split: str = "") -> tuple[str, int]:
     """The name as Keras writes it, with `val_` for validation, and its rank among equals.
 
     `train_loss`, `loss/train`, `train/loss_epoch` and a `loss` in a folder `train` all are
@@ -42,15 +45,15 @@ def keras_name(name: str, folder_word: str = "") -> tuple[str, int]:
     match = _AT_AN_END.fullmatch(stem)
     assert match is not None
     before, rest, after = match.groups()
-    word = (before or after or folder_word).lower()
+    split = (before or after or folder_split).lower()
     # Lightning adds `_epoch` to means over an epoch where it logs single batches, too.
     rank = -1 if stem != name else 0
-    if word not in _VALIDATION:
+    if split not in _VALIDATION:
         return rest, rank
-    return f"val_{rest}", rank + 2 * _VALIDATION.index(word)
+    return f"val_{rest}", rank + 2 * _VALIDATION.index(split)
 
 
-def word_of_folder(name: str) -> tuple[str, str] | None:
-    """Prefix and word of a folder that holds one side of a run: `train`, `loss_val`."""
+def split_of_folder(name: str) -> tuple[str, str] | None:
+    """Prefix and split of a folder that holds one split of a run: `train`, `loss_val`."""
     match = _FOLDER.fullmatch(name)
     return (match[1] or "", match[2].lower()) if match else None

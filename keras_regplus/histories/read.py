@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_regplus._checks import error_text
 from keras_regplus.histories.epochs import History, from_table
+from keras_regplus.histories.history_like import HistoryLike
 from keras_regplus.histories.metric_names import keras_name
 from keras_regplus.histories.runs import NoHistoryError, RunFiles, find_runs, read_run
 
@@ -17,7 +18,7 @@ __all__ = ["as_history", "read_history"]
 def read_history(path: str | os.PathLike[str]) -> History:
     """Read the history of one training from its file or folder.
 
-    Use it to look at, plot or judge what a training has left, with Keras or without.
+    Use it to look at, plot or judge the log of a training, with Keras or without.
     `python -m keras_regplus diagnose` does it for many at once.
 
     It reads what `keras.callbacks.CSVLogger` and Lightning's `CSVLogger` write; a JSON
@@ -25,10 +26,10 @@ def read_history(path: str | os.PathLike[str]) -> History:
     file or as the folder of a run, from Keras, torch's `SummaryWriter` or Lightning. Names
     become those of Keras: `train/loss` and `loss/val` are `loss` and `val_loss`.
 
-    An epoch that was logged several times has the mean of its values; where steps were
-    logged instead of epochs, those of validation end an epoch. Where a log starts again at
-    an earlier epoch, what was written later counts. Of a file that ends in the middle of a
-    record, what comes before is read. Checksums are not looked at.
+    An epoch that was logged several times has the mean of its values. Where steps were
+    logged instead of epochs, each step with validation ends an epoch. Where a log starts again
+    at an earlier epoch, what was written later counts. A file that ends in the middle of a
+    record is read up to there. Checksums are ignored.
 
     Args:
         path: A CSV, JSON or event file, or a folder that holds one run.
@@ -38,9 +39,9 @@ def read_history(path: str | os.PathLike[str]) -> History:
         an epoch has no value.
 
     Raises:
-        OSError: If a file cannot be opened.
-        TypeError: If `path` is none.
-        ValueError: If it holds no history, or a folder holds several.
+        OSError: If `path`, or a file below it, cannot be opened.
+        TypeError: If `path` is not a path.
+        ValueError: If `path` holds no history, or is a folder that holds several.
 
     Example:
         >>> import os, tempfile
@@ -59,11 +60,11 @@ def read_history(path: str | os.PathLike[str]) -> History:
     runs = find_runs(path)
     if len(runs) == 1 and runs[0].path == path:
         return _history_in(runs[0], advice)
-    found = [history for history in map(_history_or_none, runs) if history is not None]
-    if len(found) != 1:
-        rule = f"a folder with one run (there are {len(found)})"
+    histories = [history for history in map(_history_or_none, runs) if history is not None]
+    if len(histories) != 1:
+        rule = f"a folder with one run (there are {len(histories)})"
         raise ValueError(error_text("read_history", "path", rule, path, advice))
-    return found[0]
+    return histories[0]
 
 
 def _history_in(run: RunFiles, advice: str) -> History:
@@ -81,11 +82,14 @@ def _history_or_none(run: RunFiles) -> History | None:
         return None
 
 
-def as_history(history: Any) -> History:
+def as_history(history: HistoryLike) -> History:
     """Any history as names and values, with epochs as it numbers them.
 
     Args:
         history: A `keras.callbacks.History`, a dict of lists, a DataFrame or a path.
+
+    Returns:
+        A dict of name to a list of floats, as `read_history` returns.
 
     Raises:
         OSError: If the file cannot be opened.
@@ -104,8 +108,9 @@ def as_history(history: Any) -> History:
     table = {name: list(values) for name, values in columns.items() if _is_list(values)}
     # A metric of Keras may be called `test_score`, and is no validation then.
     by_keras = any(str(name).startswith("val_") for name in table)
-    if getattr(history, "epoch", None):
-        table["epoch"] = list(history.epoch)
+    epochs = getattr(history, "epoch", None)
+    if epochs:
+        table["epoch"] = list(epochs)
         by_keras = True
     return from_table(table, by_keras)
 

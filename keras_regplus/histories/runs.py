@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_regplus.histories.epochs import History, has_number
 from keras_regplus.histories.event_files import read_event_files
-from keras_regplus.histories.metric_names import word_of_folder
+from keras_regplus.histories.metric_names import split_of_folder
 from keras_regplus.histories.tables import NoHistoryError, read_table
 
 __all__ = ["NoHistoryError", "RunFiles", "find_runs", "read_run"]
@@ -25,7 +25,7 @@ class RunFiles:
 
     path: str
     events: tuple[tuple[str, str], ...] = ()
-    """Path of each event file, and the word of its folder, such as `train`."""
+    """Path of each event file, and the split of its folder, such as `train`."""
 
 
 def find_runs(path: str) -> list[RunFiles]:
@@ -44,9 +44,9 @@ def read_run(run: RunFiles) -> History:
     """The history of a run.
 
     Raises:
-        OSError: A file cannot be opened.
-        NoHistoryError: It holds no training.
-        ValueError: It is broken.
+        OSError: If a file cannot be opened.
+        NoHistoryError: If it holds no training.
+        ValueError: If it is broken.
     """
     history = read_event_files(run.events) if run.events else read_table(run.path)
     history = {name: values for name, values in history.items() if has_number(values)}
@@ -71,23 +71,23 @@ def _files_below(top: str) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _runs_of_events(top: str, folders: dict[str, list[str]]) -> list[RunFiles]:
-    sides = {folder: _side(folder) for folder in folders if folder != top}
-    prefixes = Counter(side[:2] for side in sides.values() if side)
+    places = {folder: _place_in_run(folder) for folder in folders if folder != top}
+    prefixes = Counter(place[:2] for place in places.values() if place)
     runs: dict[str, list[tuple[str, str]]] = {}
     for folder, files in folders.items():
-        parent, prefix, word = sides.get(folder) or (folder, "", "")
-        # A run may happen to be called `baseline_test`; a side of a run has a twin.
+        parent, prefix, split = places.get(folder) or (folder, "", "")
+        # A run may happen to be called `baseline_test`; a split of a run has a twin.
         if prefix and prefixes[parent, prefix] == 1:
-            parent, word = folder, ""
-        runs.setdefault(parent, []).extend((file, word) for file in files)
+            parent, split = folder, ""
+        runs.setdefault(parent, []).extend((file, split) for file in files)
     return [RunFiles(run, tuple(files)) for run, files in runs.items()]
 
 
-def _side(folder: str) -> tuple[str, str, str] | None:
-    """The folder above, the prefix and the word, if this is one side of a run."""
+def _place_in_run(folder: str) -> tuple[str, str, str] | None:
+    """The folder above, the prefix and the split, if this holds one split of a run."""
     parent, name = os.path.split(folder)
-    found = word_of_folder(name)
-    return (parent, *found) if found else None
+    prefix_and_split = split_of_folder(name)
+    return (parent, *prefix_and_split) if prefix_and_split else None
 
 
 def _natural(path: str) -> list[Any]:

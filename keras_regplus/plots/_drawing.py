@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, with a wine red and a grey for the yellow and the black that
 # vanish on white or on dark paper.
@@ -17,12 +20,12 @@ def pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        message = 'Plots need matplotlib. Install it with `pip install "keras-regplus[plot]"`.'
+        message = "Plots need matplotlib. Install it with `pip install matplotlib`."
         raise ImportError(message) from error
     return plt
 
 
-def finish(ax: Any, ylabel: str, last_epoch: float, *others: Any) -> None:
+def finish(ax: Axes, ylabel: str, last_epoch: float, *others: Axes) -> None:
     """Label the Axes of epochs, with the lines of the `others` in its legend."""
     ax.set_xlabel("Epochs")
     ax.set_ylabel(ylabel, parse_math=False)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_regplus.plots._histories import History, Line, line_of
+from keras_regplus.histories.epochs import History
+from keras_regplus.plots._lines import Line, line_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Group", "draw_curves"]
 
@@ -33,7 +37,7 @@ class Group:
         return all(key in run for run in self.runs)
 
 
-def draw_curves(ax: Any, group: Group, metric: str, std: float | None = None) -> None:
+def draw_curves(ax: Axes, group: Group, metric: str, std: float | None = None) -> None:
     """Training solid, validation dashed."""
     style: dict[str, Any] = {"color": group.color}
     if group.marker:
@@ -46,7 +50,7 @@ def draw_curves(ax: Any, group: Group, metric: str, std: float | None = None) ->
         _draw_line(ax, line, label=val, linestyle="--", **style)
 
 
-def _draw_line(ax: Any, line: Line, **style: Any) -> None:
+def _draw_line(ax: Axes, line: Line, **style: Any) -> None:
     ax.plot(line.epochs, line.values, **style)
     if line.deviation is not None:
         low, high = line.values - line.deviation, line.values + line.deviation

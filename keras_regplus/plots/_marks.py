@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from keras_regplus.plots._groups import Group
-from keras_regplus.plots._histories import judge, line_of
+from keras_regplus.plots._lines import diagnose_runs, line_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Marks"]
 
@@ -19,9 +22,9 @@ class Marks:
 
     best: bool
     onset: bool
-    mode: str
+    mode: Literal["min", "max"]
 
-    def draw(self, ax: Any, group: Group, metric: str, std: float | None) -> None:
+    def draw(self, ax: Axes, group: Group, metric: str, std: float | None) -> None:
         """Mark a group that has validation."""
         if not group.has(f"val_{metric}"):
             return
@@ -30,7 +33,7 @@ class Marks:
         if self.onset:
             self._draw_onset(ax, group, metric, std)
 
-    def _draw_best(self, ax: Any, group: Group, metric: str, std: float | None) -> None:
+    def _draw_best(self, ax: Axes, group: Group, metric: str, std: float | None) -> None:
         measured = line_of(group.runs, f"val_{metric}").values
         if not len(measured):
             return
@@ -39,8 +42,8 @@ class Marks:
         point = drawn.epochs[best], drawn.values[best]
         ax.plot(*point, "o", color=group.color, markersize=8, zorder=3)
 
-    def _draw_onset(self, ax: Any, group: Group, metric: str, std: float | None) -> None:
-        onset = judge(group.runs, metric, self.mode).onset_epoch
+    def _draw_onset(self, ax: Axes, group: Group, metric: str, std: float | None) -> None:
+        onset = diagnose_runs(group.runs, metric, self.mode).onset_epoch
         if onset is None:
             return
         line = line_of(group.runs, f"val_{metric}", std)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from keras_regplus._checks import boolean, error_text, finite_number, one_of
+from keras_regplus._checks import boolean, checked_mode, error_text, finite_number
+from keras_regplus.histories.epochs import History
+from keras_regplus.histories.history_like import HistoryLike
 from keras_regplus.histories.metric_names import direction_of_name
 from keras_regplus.plots._drawing import COLORS, MARKERS, finish, pyplot, title_of
 from keras_regplus.plots._groups import Group, draw_curves
-from keras_regplus.plots._histories import History, checked_history, metrics_of
+from keras_regplus.plots._lines import checked_history, metrics_of
 from keras_regplus.plots._marks import Marks
-from keras_regplus.plots._scheduled import checked_scheduled, draw_scheduled
+from keras_regplus.plots._strengths import checked_scheduled, draw_strengths
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["HistoryPlotter"]
 
@@ -26,14 +31,14 @@ class HistoryPlotter:
     colour-blind readers. For a single training `plot_history` is shorter.
 
     Args:
-        metric: What to draw when `plot` is not told, as in `history.history`,
-            without `val_`. Defaults to None.
+        metric: What `plot` draws by default, as in `history.history`, without `val_`.
+            Defaults to None: name it in each call of `plot`.
         smoothing_std: Standard deviation, in epochs, of the Gaussian that
             smooths the curves, at least 0. Defaults to None: as they are.
 
     Raises:
-        TypeError: `metric` is no text, or `smoothing_std` no number.
-        ValueError: `smoothing_std` is negative or not finite.
+        TypeError: If `metric` is not a text, or `smoothing_std` not a number.
+        ValueError: If `smoothing_std` is negative or not finite.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -47,11 +52,11 @@ class HistoryPlotter:
         ['Small Train', 'Small Val', 'Large Train', 'Large Val']
 
     References:
-        - `tensorflow_docs.plots.HistoryPlotter`, of the tutorial
-          [Overfit and underfit](https://www.tensorflow.org/tutorials/keras/overfit_and_underfit).
-          There the Gaussian has a deviation of 3.54 epochs for every `smoothing_std`
-          from 5 on; here it has the one that was asked for.
-        - Okabe and Ito, [Color Universal Design](https://jfly.uni-koeln.de/color/) (2008).
+        - [TensorFlow, "Overfit and underfit"
+          (tutorial)](https://www.tensorflow.org/tutorials/keras/overfit_and_underfit), with its
+          `tensorflow_docs.plots.HistoryPlotter`. There the Gaussian has a deviation of 3.54
+          epochs for every `smoothing_std` from 5 on; here it has the one you ask for
+        - [Okabe and Ito, "Color Universal Design" (2008)](https://jfly.uni-koeln.de/color/)
     """
 
     def __init__(self, metric: str | None = None, smoothing_std: float | None = None):
@@ -61,17 +66,17 @@ class HistoryPlotter:
 
     def plot(
         self,
-        histories: Mapping[Any, Any],
+        histories: Mapping[Any, HistoryLike | Sequence[HistoryLike]],
         metric: str | None = None,
         smoothing_std: float | None = None,
-        ax: Any = None,
+        ax: Axes | None = None,
         *,
         mark_best: bool = False,
         mark_onset: bool = False,
         scheduled: str | None = None,
         markers: bool = False,
-        mode: str = "auto",
-    ) -> Any:
+        mode: Literal["auto", "min", "max"] = "auto",
+    ) -> Axes:
         """Draw the histories and return the Axes.
 
         A curve goes through the epochs that have values, so `validation_freq` and
@@ -98,40 +103,42 @@ class HistoryPlotter:
                 None.
             markers: Give each run a marker, too, for paper without colours. Defaults to
                 False.
-            mode: `"min"` or `"max"`, what best means; `"auto"` tells by the
-                metric's name, and takes one that says nothing for a loss.
-                Defaults to `"auto"`.
+            mode: `"min"` or `"max"`, what best means; `"auto"` takes it from the name of
+                the metric, and counts a name that does not tell as a loss. Defaults to
+                `"auto"`.
 
         Returns:
             The Axes.
 
         Raises:
-            ImportError: matplotlib is not installed and no `ax` is given.
-            OSError: A file cannot be opened.
-            TypeError: An argument has the wrong type.
-            ValueError: There is nothing to draw, a history lacks the metric, none has
-                what is `scheduled`, a file holds no history, or a number or word is not
-                allowed.
+            ImportError: If matplotlib is not installed and no `ax` is given.
+            OSError: If a path in `histories` cannot be opened.
+            TypeError: If `histories` is not a dict of histories, `metric` or `scheduled` not a
+                text, `smoothing_std` not a number, or `mark_best`, `mark_onset` or `markers`
+                not True or False.
+            ValueError: If `histories` is empty or a path in it holds no history, one of them
+                lacks `metric`, none has what is `scheduled`, `smoothing_std` is negative or
+                not finite, or `mode` is none of the three.
         """
-        found = _checked_histories(histories)
-        metric = self._metric(metric, found)
+        runs_by_name = _checked_histories(histories)
+        metric = self._metric(metric, runs_by_name)
         std = self.smoothing_std if smoothing_std is None else _checked_std(smoothing_std)
         marks = _checked_marks(mark_best, mark_onset, mode, metric)
-        scheduled = checked_scheduled(scheduled, found.values())
+        scheduled = checked_scheduled(scheduled, runs_by_name.values())
         with_markers = boolean(_OWNER, "markers", markers, advice="Use True to print in grey.")
-        groups = [self._group(name, runs, with_markers) for name, runs in found.items()]
+        groups = [self._group(name, runs, with_markers) for name, runs in runs_by_name.items()]
         ax = pyplot().gca() if ax is None else ax
         for group in groups:
             draw_curves(ax, group, metric, std)
             marks.draw(ax, group, metric, std)
-        second = [draw_scheduled(ax, groups, scheduled)] if scheduled else []
+        second = [draw_strengths(ax, groups, scheduled)] if scheduled else []
         last_epoch = max(group.last_epoch for group in groups)
         finish(ax, title_of(metric), last_epoch, *second)
         return ax
 
-    def _metric(self, metric: str | None, found: Mapping[Any, list[History]]) -> str:
+    def _metric(self, metric: str | None, runs_by_name: Mapping[Any, list[History]]) -> str:
         metric = self.metric if metric is None else _checked_metric(metric)
-        for name, runs in found.items():
+        for name, runs in runs_by_name.items():
             for history in runs:
                 if metric not in history:
                     known = ", ".join(metrics_of(history)) or "nothing"
@@ -181,8 +188,7 @@ def _checked_std(std: Any) -> float | None:
 def _checked_marks(best: Any, onset: Any, mode: Any, metric: str) -> Marks:
     best = boolean(_OWNER, "mark_best", best, advice="Use True to put a point at the best epoch.")
     onset = boolean(_OWNER, "mark_onset", onset, advice="Use True to shade overfitting.")
-    advice = "Use 'min' for losses and 'max' for accuracies."
-    one_of(_OWNER, "mode", mode, ("auto", "min", "max"), advice=advice)
+    checked_mode(_OWNER, mode, auto=True)
     if mode == "auto":
         mode = "max" if direction_of_name(metric) == "max" else "min"
     return Marks(best, onset, mode)

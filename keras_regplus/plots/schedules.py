@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from keras_regplus._checks import count, error_text
 from keras_regplus.plots._drawing import COLORS, pyplot
 from keras_regplus.schedules.evaluation import values_at
 from keras_regplus.schedules.serialization import checked_part, common_unit, end_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["plot_schedule"]
 
@@ -21,12 +24,11 @@ _OWNER = "plot_schedule"
 _MOST_POINTS = 10_000
 
 
-def plot_schedule(schedules: Any, length: int | None = None, ax: Any = None) -> Any:
+def plot_schedule(schedules: Any, length: int | None = None, ax: Axes | None = None) -> Axes:
     """Draw one schedule, or several to compare, before any training.
 
-    Use it to see that a schedule does what you mean, and how it lies to the length
-    of a training. Each factor is drawn for as long as it holds, so the lines have
-    steps.
+    Use it to see that a schedule does what you mean, and how it fits the length of a
+    training. Each factor is drawn for as long as it holds, so the lines have steps.
 
     Args:
         schedules: A schedule, or a dict of name to schedule. All that
@@ -41,8 +43,9 @@ def plot_schedule(schedules: Any, length: int | None = None, ax: Any = None) -> 
 
     Raises:
         ImportError: If matplotlib is not installed and no `ax` is given.
-        TypeError: If something is no schedule, or `length` is not a number.
-        ValueError: If there is nothing to draw, units differ, `length` is not a whole
+        TypeError: If `schedules` is not a schedule or a dict of them, or `length` is not a
+            number.
+        ValueError: If `schedules` is empty or its units differ, `length` is not a whole
             number of at least 1, or it is None and no schedule has an end.
 
     Example:

@@ -1,17 +1,24 @@
-"""One training as a picture: its curves, and what is said of them."""
+"""One training as a picture: its curves, and their diagnosis."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_regplus._checks import error_text
 from keras_regplus.diagnosis import Diagnosis
+from keras_regplus.histories.epochs import History
+from keras_regplus.histories.history_like import HistoryLike
+from keras_regplus.histories.metric_choice import preferred_loss
 from keras_regplus.plots._drawing import COLORS, finish, pyplot, title_of
 from keras_regplus.plots._groups import Group, draw_curves
-from keras_regplus.plots._histories import History, checked_history, judge, metrics_of
+from keras_regplus.plots._lines import checked_history, diagnose_runs, metrics_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_diagnosis", "plot_history"]
 
@@ -20,7 +27,7 @@ _LOSS_KEYS = ("loss", "data_loss", "penalty")
 _SETTINGS = ("learning_rate", "lr", "overfitting_score")
 
 
-def plot_history(history: Any) -> Any:
+def plot_history(history: HistoryLike) -> Figure:
     """Draw one training: its losses on the left, its other metrics on the right.
 
     Use it as a first look after `fit`. The title says whether the training
@@ -36,10 +43,10 @@ def plot_history(history: Any) -> Any:
         The matplotlib Figure.
 
     Raises:
-        ImportError: matplotlib is not installed.
-        OSError: The file cannot be opened.
-        TypeError: `history` is none of these.
-        ValueError: `history` has no `loss`, or no epochs.
+        ImportError: If matplotlib is not installed.
+        OSError: If `history` is a path that cannot be opened.
+        TypeError: If `history` is none of these.
+        ValueError: If `history` has no `loss`, or no epochs.
 
     Example:
         >>> import matplotlib
@@ -65,7 +72,7 @@ def plot_history(history: Any) -> Any:
             draw_curves(ax, Group(key, [curves], color), key)
         finish(ax, title_of(keys[0]) if len(keys) == 1 else "", len(curves["loss"]) - 1)
     axes[0][0].set_ylabel("Loss")
-    figure.suptitle(_verdict(curves))
+    figure.suptitle(_title(curves))
     return figure
 
 
@@ -77,8 +84,8 @@ def plot_diagnosis(
     epochs: Sequence[int] | None = None,
     stopped_epoch: int | None = None,
     metric: str = "loss",
-    ax: Any = None,
-) -> Any:
+    ax: Axes | None = None,
+) -> Axes:
     """Draw one metric of one training, and what a diagnosis says of it.
 
     Use it to see why a training was stopped, or is called overfitting: the best
@@ -87,7 +94,7 @@ def plot_diagnosis(
     Args:
         train: Training values. None where there is none.
         val: Validation values for the same epochs.
-        diagnosis: What `diagnose` or a criterion says of them.
+        diagnosis: What `diagnose` or a criterion returns for them.
         epochs: The epochs of the values, numbered as in the diagnosis. Defaults to
             None: 0, 1, 2 and so on.
         stopped_epoch: The epoch after which the training was stopped. Defaults to
@@ -100,9 +107,9 @@ def plot_diagnosis(
         The Axes.
 
     Raises:
-        ImportError: matplotlib is not installed and no `ax` is given.
-        TypeError: `diagnosis` is none.
-        ValueError: There are no values, or not as many of each.
+        ImportError: If matplotlib is not installed and no `ax` is given.
+        TypeError: If `diagnosis` is not a `Diagnosis`.
+        ValueError: If `train` is empty, or `val` or `epochs` is not as long.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -142,11 +149,11 @@ def _panels(curves: History) -> tuple[list[str], list[str]]:
     return losses, others
 
 
-def _verdict(curves: History) -> str:
-    key = "data_loss" if {"data_loss", "val_data_loss"} <= set(curves) else "loss"
+def _title(curves: History) -> str:
+    key = preferred_loss(curves)
     if f"val_{key}" not in curves:
         return "No validation data, no verdict"
-    return _sentence(judge([curves], key))
+    return _sentence(diagnose_runs([curves], key))
 
 
 def _sentence(diagnosis: Diagnosis) -> str:

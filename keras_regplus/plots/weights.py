@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_regplus._checks import count, error_text
 from keras_regplus._weight_choice import Choice, WeightRule, checked_choice, is_chosen
 from keras_regplus.clock.model_parts import layers_of_weights
 from keras_regplus.histograms import histogram
 from keras_regplus.plots._drawing import COLORS, pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_weights"]
 
@@ -22,8 +27,10 @@ _PANELS_A_LINE = 4
 
 
 def plot_weights(
-    models: Any, include: Choice | Iterable[Choice] | None = r"kernel$", buckets: int = 30
-) -> Any:
+    models: keras.Model | Mapping[Any, keras.Model | Mapping[str, ArrayLike]],
+    include: Choice | Iterable[Choice] | None = r"kernel$",
+    buckets: int = 30,
+) -> Figure:
     """Draw the distributions of the weights of several models side by side.
 
     Use it after training to see what a penalty or dropout has done to the weights.
@@ -43,10 +50,11 @@ def plot_weights(
         The matplotlib Figure.
 
     Raises:
-        ImportError: matplotlib is not installed.
-        TypeError: Something is no model, no weights, or no regular expression.
-        ValueError: There is no model, one has no such weights, `include` is no valid
-            expression, or `buckets` is no whole number of at least 1.
+        ImportError: If matplotlib is not installed.
+        TypeError: If `models` holds something that is neither a model nor a dict of arrays,
+            `include` is none of the above, or `buckets` is not a number.
+        ValueError: If `models` is empty, `include` is not a valid expression or finds no
+            weights of one of them, or `buckets` is not a whole number of at least 1.
 
     Example:
         >>> import keras, matplotlib
@@ -122,7 +130,7 @@ def _common_edges(finite: list[np.ndarray], buckets: int) -> np.ndarray:
     return histogram([low, high], buckets).edges
 
 
-def _panels(number: int) -> tuple[Any, list[Any]]:
+def _panels(number: int) -> tuple[Figure, list[Axes]]:
     columns = min(number, _PANELS_A_LINE)
     lines = math.ceil(number / columns)
     figure, axes = pyplot().subplots(
@@ -141,7 +149,7 @@ def _panels(number: int) -> tuple[Any, list[Any]]:
     return figure, list(axes.flat[:number])
 
 
-def _draw(ax: Any, values: np.ndarray, edges: np.ndarray, color: str) -> None:
+def _draw(ax: Axes, values: np.ndarray, edges: np.ndarray, color: str) -> None:
     counts, _ = np.histogram(values, edges)
     ax.stairs(counts / max(values.size, 1), edges, fill=True, color=color)
     ax.set_xlabel("Weight")

@@ -457,6 +457,7 @@ SUBJECTS = [
 # Public classes without constructor calls of a user, each with the reason.
 NOT_CONSTRUCTED = {
     schedules.Schedule: "abstract",
+    diagnosis.Criterion: "a protocol, for criteria of a user's own",
     diagnosis.Diagnosis: "a result, made by `diagnose` and `TrendTracker`",
     histograms.Histogram: "a result, made by `histogram`",
     histograms.EventWriter: "made by `WeightHistogram`, which has checked the folder",

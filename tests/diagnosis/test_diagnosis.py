@@ -1,4 +1,4 @@
-"""The diagnosis room: verdicts on curves in closed form, and properties of every curve."""
+"""The diagnosis: verdicts on curves in closed form, and properties of every curve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_regplus.diagnosis import Diagnosis, TrendTracker, diagnose
+from keras_regplus.diagnosis import VERDICTS, Diagnosis, TrendTracker, diagnose
 from keras_regplus.diagnosis._curves import (
     Curve,
     ThinnedPoints,
@@ -21,7 +21,7 @@ from keras_regplus.diagnosis._curves import (
     noise_of,
     slope_of,
 )
-from keras_regplus.diagnosis._trend_rule import _Reading
+from keras_regplus.diagnosis._trend_rule import _REASONS, TrendRule
 from keras_regplus.diagnosis.report import report, sparkline
 
 EPOCHS = np.arange(100)
@@ -119,15 +119,17 @@ def test_noise_on_a_plateau_is_rarely_overfitting_and_rarely_stops(deviation):
     settled = 0.6 + 0.4 * np.exp(-EPOCHS / 12)
     curves = settled * (1 + deviation * rng.normal(size=(30, 100)))
     steps = [followed(FALLING, curve) for curve in curves]
-    assert sum(said[-1].verdict == "overfitting" for said in steps) <= 2
-    assert sum(any(said.should_stop for said in run) for run in steps) <= 3
+    assert sum(run[-1].verdict == "overfitting" for run in steps) <= 2
+    assert sum(any(diagnosis.should_stop for diagnosis in run) for run in steps) <= 3
 
 
 @pytest.mark.parametrize("deviation", [0.01, 0.03])
 def test_slow_learning_in_noise_is_rarely_stopped(deviation):
     rng = np.random.default_rng(2)
     curves = (1 - 0.3 * EPOCHS / 100) * (1 + deviation * rng.normal(size=(30, 100)))
-    stopped = [any(said.should_stop for said in followed(FALLING, curve)) for curve in curves]
+    stopped = [
+        any(diagnosis.should_stop for diagnosis in followed(FALLING, curve)) for curve in curves
+    ]
     assert sum(stopped) <= 3
 
 
@@ -138,8 +140,8 @@ def test_a_cyclic_learning_rate_is_no_overfitting(amplitude):
     cycle = amplitude * np.sin(np.pi * (epochs % 16) / 16)
     val = 0.4 + 0.4 * np.exp(-epochs / 60) + cycle
     steps = followed(0.97**epochs + cycle, val)
-    assert not any(said.should_stop for said in steps)
-    assert "overfitting" not in {said.verdict for said in steps}
+    assert not any(diagnosis.should_stop for diagnosis in steps)
+    assert "overfitting" not in {diagnosis.verdict for diagnosis in steps}
 
 
 def test_a_second_descent_takes_the_verdict_back():
@@ -154,7 +156,7 @@ def test_a_learning_rate_drop_is_no_reason_to_stop():
     val = np.where(EPOCHS < 60, 0.5, 0.4) + 0.3 * np.exp(-EPOCHS / 10)
     train = np.where(EPOCHS < 60, 0.4, 0.2) + 0.3 * np.exp(-EPOCHS / 10)
     val = val * (1 + 0.01 * NOISE)
-    assert not any(said.should_stop for said in followed(train, val))
+    assert not any(diagnosis.should_stop for diagnosis in followed(train, val))
 
 
 def test_a_rise_within_two_per_cent_is_no_overfitting():
@@ -192,10 +194,10 @@ def test_score_is_half_the_rise_over_the_limit(rise, score):
 )
 def test_confidence_is_logistic_in_the_contrast_of_rise_and_limit(rise, confidence):
     # Without noise the limit is 2 % of the best level; a flat curve gains nothing.
-    said = diagnose(FLAT, np.where(EPOCHS < 60, 1.0, 1 + rise))
+    diagnosis = diagnose(FLAT, np.where(EPOCHS < 60, 1.0, 1 + rise))
     no_gain = 1 / (1 + math.exp(-4))
-    expected = confidence if said.verdict == "overfitting" else confidence * no_gain
-    assert said.confidence == pytest.approx(expected)
+    expected = confidence if diagnosis.verdict == "overfitting" else confidence * no_gain
+    assert diagnosis.confidence == pytest.approx(expected)
 
 
 def test_confidence_falls_with_noise_and_is_nothing_where_nothing_is_known():
@@ -225,13 +227,19 @@ def test_noise_is_the_deviation_of_one_value(deviation):
 
 def test_onset_is_when_it_began_not_when_it_was_noticed():
     steps = followed(FALLING, TURNING)
-    first = next(epoch for epoch, said in enumerate(steps) if said.verdict == "overfitting")
+    first = next(
+        epoch for epoch, diagnosis in enumerate(steps) if diagnosis.verdict == "overfitting"
+    )
     assert 40 < steps[-1].onset_epoch <= first
-    assert {said.onset_epoch for said in steps if said.verdict != "overfitting"} == {None}
+    assert {diagnosis.onset_epoch for diagnosis in steps if diagnosis.verdict != "overfitting"} == {
+        None
+    }
 
 
 def first_stop(train, val):
-    return next((i for i, said in enumerate(followed(train, val)) if said.should_stop), None)
+    return next(
+        (i for i, diagnosis in enumerate(followed(train, val)) if diagnosis.should_stop), None
+    )
 
 
 def test_stop_comes_once_a_rise_has_stood_for_three_epochs_and_a_25th_of_all():
@@ -275,14 +283,14 @@ def test_a_value_that_comes_back_starts_the_count_anew():
     assert first_stop(FALLING, val) == back + 3
 
 
-def test_a_rise_has_to_be_larger_than_one_that_was_made_good():
+def test_a_rise_has_to_be_larger_than_one_from_which_it_recovered():
     epochs = np.arange(120)
     waved = np.select([epochs < 30, epochs < 60, epochs < 100], [1.0, 1.05, 0.99], 0)
     for rise, error in ((0.04, 0.05), (0.2, 0.05)):
         val = np.where(epochs < 100, waved, 0.99 + rise)
-        reading = _Reading(epochs, 0.97**epochs, val)
-        assert reading.excess() == pytest.approx((rise - 0.003 * 0.99) / error)
-        assert reading.val.error < error
+        rule = TrendRule(epochs, 0.97**epochs, val)
+        assert rule.excess() == pytest.approx((rise - 0.003 * 0.99) / error)
+        assert rule.val.error < error
 
 
 def test_no_stop_before_the_seventh_epoch():
@@ -290,20 +298,24 @@ def test_no_stop_before_the_seventh_epoch():
 
 
 def test_a_stop_for_a_rise_too_small_for_a_verdict_says_why():
-    said = diagnose(FALLING, np.where(EPOCHS < 60, 1.0, 1.01))
-    assert (said.verdict, said.should_stop) == ("stagnating", True)
-    assert "above its best level by more than noise for 3" in said.reason
+    diagnosis = diagnose(FALLING, np.where(EPOCHS < 60, 1.0, 1.01))
+    assert (diagnosis.verdict, diagnosis.should_stop) == ("stagnating", True)
+    assert "above its best level by more than noise for 3" in diagnosis.reason
 
 
 def test_no_stop_when_the_rise_is_taken_back():
     val = np.where((EPOCHS > 40) & (EPOCHS < 44), 0.9, FALLING + 0.1)
-    assert not any(said.should_stop for said in followed(FALLING, val))
+    assert not any(diagnosis.should_stop for diagnosis in followed(FALLING, val))
 
 
 def test_lost_training_should_stop_and_is_forgiven_when_it_comes_back():
     lost = [1.0, 0.9, math.nan, math.nan, math.nan, 0.8, 0.7]
     steps = followed(lost, [1.0, 0.9, 0.8, 0.8, 0.8, 0.8, 0.7])
-    assert [said.verdict == "diverging" for said in steps] == [False] * 4 + [True, False, False]
+    assert [diagnosis.verdict == "diverging" for diagnosis in steps] == [False] * 4 + [
+        True,
+        False,
+        False,
+    ]
     assert steps[4].should_stop
 
 
@@ -337,7 +349,7 @@ def test_any_numbers_give_a_verdict_and_strict_json(curves):
     diagnosis = diagnose(*zip(*curves, strict=True))
     fields = json.loads(diagnosis.to_json(), parse_constant=pytest.fail)
     assert set(fields) == {field.name for field in dataclasses.fields(Diagnosis)}
-    assert diagnosis.verdict in Diagnosis.DOTS
+    assert diagnosis.verdict in VERDICTS
     assert 0 <= diagnosis.score <= 1
     assert 0 <= diagnosis.confidence <= 1
     if diagnosis.verdict == "overfitting":
@@ -497,20 +509,11 @@ def test_a_diagnosis_cannot_be_changed_and_reads_well():
     assert json.loads(diagnosis.to_json()) == diagnosis.to_dict()
 
 
-@pytest.mark.parametrize(
-    ("verdict", "dot"),
-    [
-        ("undecided", "."),
-        ("healthy", "."),
-        ("stagnating", "~"),
-        ("plateau", "-"),
-        ("overfitting", "!"),
-        ("diverging", "x"),
-    ],
-)
-def test_each_verdict_has_its_dot(verdict, dot):
+@pytest.mark.parametrize(("verdict", "dot"), list(zip(VERDICTS, "..~-!x", strict=True)))
+def test_each_verdict_has_its_dot_and_its_texts(verdict, dot):
     assert Diagnosis(verdict).dot == dot
     assert verdict in report("loss", Diagnosis(verdict), [], [])
+    assert _REASONS[verdict](TrendRule(EPOCHS, FALLING, TURNING)).endswith(".")
 
 
 def test_sparkline_by_hand():

@@ -57,9 +57,14 @@ FORMULAS = {"gl": gl_fires, "pq": pq_fires, "up": up_fires}
 @given(curves())
 def test_a_criterion_fires_when_its_formula_does(name, pair):
     train, val = pair
-    said = diagnose(train, val, criterion=name)
+    diagnosis = diagnose(train, val, criterion=name)
     fires = FORMULAS[name](train, val, len(val) - 1)
-    assert (said.verdict == "overfitting") == said.should_stop == (said.score > 0.5) == fires
+    assert (
+        (diagnosis.verdict == "overfitting")
+        == diagnosis.should_stop
+        == (diagnosis.score > 0.5)
+        == fires
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,10 +85,10 @@ def test_a_criterion_fires_when_its_formula_does(name, pair):
     ],
 )
 def test_by_hand(criterion, train, val, verdict, numbers):
-    said = diagnose(train, val, criterion=criterion)
-    assert said.verdict == verdict
+    diagnosis = diagnose(train, val, criterion=criterion)
+    assert diagnosis.verdict == verdict
     for number in numbers:
-        assert number in said.reason
+        assert number in diagnosis.reason
 
 
 def test_strips_count_and_their_word_stands_until_the_next():
@@ -105,15 +110,19 @@ def test_accuracies_are_judged_by_their_loss_of_size(name):
 @pytest.mark.parametrize("lost", [math.nan, math.inf, None])
 def test_what_is_not_finite_is_never_best_and_ends_nothing(name, lost):
     val = [1.0, lost, 0.9, lost, 0.8, 0.8, lost, 0.7, 0.7, 0.7, 0.7, 0.6, 0.6]
-    said = diagnose([1 / (2 + t) for t in range(13)], val, criterion=name)
-    assert (said.verdict, said.should_stop, said.best_epoch) == ("healthy", False, 11)
-    json.loads(said.to_json(), parse_constant=pytest.fail)
+    diagnosis = diagnose([1 / (2 + t) for t in range(13)], val, criterion=name)
+    assert (diagnosis.verdict, diagnosis.should_stop, diagnosis.best_epoch) == (
+        "healthy",
+        False,
+        11,
+    )
+    json.loads(diagnosis.to_json(), parse_constant=pytest.fail)
 
 
 @pytest.mark.parametrize("criterion", ["gl", GL(), None, "trend", TrendTracker()])
 def test_lost_training_is_diverging_by_any_criterion(criterion):
-    said = diagnose([math.nan] * 3, [1.0] * 3, criterion=criterion)
-    assert (said.verdict, said.should_stop) == ("diverging", True)
+    diagnosis = diagnose([math.nan] * 3, [1.0] * 3, criterion=criterion)
+    assert (diagnosis.verdict, diagnosis.should_stop) == ("diverging", True)
 
 
 def test_a_criterion_that_is_given_is_left_as_it_is():
@@ -126,7 +135,7 @@ def test_a_criterion_that_is_given_is_left_as_it_is():
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda: GL(0), ValueError, r"^GL: `alpha` must be above 0, got 0\. Use"),
+        (lambda: GL(0), ValueError, r"^GL: `alpha` must be a finite number above 0, got 0\. Use"),
         (lambda: GL(-1), ValueError, "^GL: `alpha` must be"),
         (lambda: GL("5"), TypeError, "^GL: `alpha` must be a finite number"),
         (lambda: PQ(math.nan), ValueError, "^PQ: `alpha`"),

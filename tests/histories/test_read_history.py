@@ -340,8 +340,8 @@ def test_a_path_is_read_and_judged(tmp_path):
 
 
 def test_epochs_are_those_of_the_history():
-    said = diagnose_history(SimpleNamespace(history=PAIR, epoch=[10, 11, 12, 13, 14]))
-    assert (said.best_epoch, said.onset_epoch) == (11, EXPECTED.onset_epoch + 10)
+    diagnosis = diagnose_history(SimpleNamespace(history=PAIR, epoch=[10, 11, 12, 13, 14]))
+    assert (diagnosis.best_epoch, diagnosis.onset_epoch) == (11, EXPECTED.onset_epoch + 10)
 
 
 def test_nan_of_a_frame_is_a_gap_in_validation_and_a_loss_in_training():

@@ -92,7 +92,7 @@ def test_pyplot_is_not_touched_where_axes_are_given(pyplot, ax):
 
 
 @pytest.mark.parametrize(
-    "drawn, length, error, said",
+    "drawn, length, error, message",
     [
         (0.5, None, TypeError, "`schedules` must be a dict of name to schedule, a schedule .+"),
         ({"a": 0.5}, None, TypeError, "`schedules` must be a schedule .+, got 0.5. Use"),
@@ -112,7 +112,7 @@ def test_pyplot_is_not_touched_where_axes_are_given(pyplot, ax):
     ],
     ids=[str(number) for number in range(10)],
 )
-def test_what_cannot_be_drawn_is_refused_in_three_parts(drawn, length, error, said, ax):
-    with pytest.raises(error, match=f"^plot_schedule: {said}"):
+def test_what_cannot_be_drawn_is_refused_in_three_parts(drawn, length, error, message, ax):
+    with pytest.raises(error, match=f"^plot_schedule: {message}"):
         plot_schedule(drawn, length, ax=ax)
     assert not ax.lines

@@ -1,19 +1,20 @@
-"""Histories of any kind, as names and values, and the curves in them as lines."""
+"""The curves of one run, or of several, as lines to draw and to judge."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from keras_regplus._checks import error_text
 from keras_regplus.diagnosis import Diagnosis, diagnose
 from keras_regplus.histories.epochs import History
+from keras_regplus.histories.history_like import HistoryLike
 from keras_regplus.histories.read import as_history
 
-__all__ = ["History", "Line", "checked_history", "judge", "line_of", "metrics_of"]
+__all__ = ["Line", "checked_history", "diagnose_runs", "line_of", "metrics_of"]
 
 
 class Line(NamedTuple):
@@ -24,7 +25,7 @@ class Line(NamedTuple):
     deviation: np.ndarray | None
 
 
-def checked_history(owner: str, argument: str, history: Any) -> History:
+def checked_history(owner: str, argument: str, history: HistoryLike) -> History:
     """A history of any kind as lists, with None where an epoch has no value."""
     try:
         return as_history(history)
@@ -41,32 +42,35 @@ def metrics_of(history: History) -> list[str]:
 
 def line_of(runs: Sequence[History], key: str, std: float | None = None) -> Line:
     """The curve of a run, or the mean over several where all of them have a value."""
-    rows = _rows(runs, key)
+    curves = _aligned(runs, key)
     if std:
-        rows = np.array([_smoothed(row, std) for row in rows])
-    epochs = np.flatnonzero(np.isfinite(rows).all(axis=0))
-    rows = rows[:, epochs]
-    deviation = rows.std(axis=0, ddof=1) if len(rows) > 1 else None
-    return Line(epochs, rows.mean(axis=0), deviation)
+        curves = np.array([_smoothed(curve, std) for curve in curves])
+    epochs = np.flatnonzero(np.isfinite(curves).all(axis=0))
+    curves = curves[:, epochs]
+    deviation = curves.std(axis=0, ddof=1) if len(curves) > 1 else None
+    return Line(epochs, curves.mean(axis=0), deviation)
 
 
-def judge(runs: Sequence[History], metric: str, mode: str = "min") -> Diagnosis:
-    """The verdict on a run, or on the means of several."""
-    return diagnose(_judged(runs, metric), _judged(runs, f"val_{metric}"), mode)
+def diagnose_runs(
+    runs: Sequence[History], metric: str, mode: Literal["min", "max"] = "min"
+) -> Diagnosis:
+    """The diagnosis of a run, or of the mean curves of several."""
+    return diagnose(_mean_curve(runs, metric), _mean_curve(runs, f"val_{metric}"), mode)
 
 
-def _rows(runs: Sequence[History], key: str) -> np.ndarray:
+def _aligned(runs: Sequence[History], key: str) -> np.ndarray:
     """A row for each run, as long as the shortest, NaN where there is no finite value."""
     length = min(len(run[key]) for run in runs)
     rows = np.array([run[key][:length] for run in runs], dtype=float)
     return np.where(np.isfinite(rows), rows, np.nan)
 
 
-def _judged(runs: Sequence[History], key: str) -> Sequence[float | None]:
+def _mean_curve(runs: Sequence[History], key: str) -> list[float | None]:
     # In a single run NaN is a result, by which one sees that it diverged.
     if len(runs) == 1:
         return runs[0][key]
-    return [None if math.isnan(mean) else mean for mean in _rows(runs, key).mean(axis=0).tolist()]
+    means = _aligned(runs, key).mean(axis=0).tolist()
+    return [None if math.isnan(mean) else mean for mean in means]
 
 
 def _smoothed(values: np.ndarray, std: float) -> np.ndarray:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_regplus._checks import error_text
+from keras_regplus.histories.epochs import History
 from keras_regplus.plots._drawing import title_of
 from keras_regplus.plots._groups import Group
-from keras_regplus.plots._histories import History, Line, line_of
+from keras_regplus.plots._lines import Line, line_of
 
-__all__ = ["checked_scheduled", "draw_scheduled"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["checked_scheduled", "draw_strengths"]
 
 
-def checked_scheduled(scheduled: Any, groups: Iterable[list[History]]) -> str | None:
+def checked_scheduled(scheduled: str | None, groups: Iterable[list[History]]) -> str | None:
     """The beginning of the keys to draw, which some history must have."""
     if scheduled is None:
         return None
@@ -28,7 +32,7 @@ def checked_scheduled(scheduled: Any, groups: Iterable[list[History]]) -> str | 
     return scheduled
 
 
-def draw_scheduled(ax: Any, groups: Sequence[Group], scheduled: str) -> Any:
+def draw_strengths(ax: Axes, groups: Sequence[Group], scheduled: str) -> Axes:
     """Draw them dotted on a second axis, below the curves, and return that."""
     second = ax.twinx()
     for group in groups:
@@ -45,7 +49,7 @@ def draw_scheduled(ax: Any, groups: Sequence[Group], scheduled: str) -> Any:
     return second
 
 
-def _draw_group(ax: Any, group: Group, scheduled: str) -> None:
+def _draw_group(ax: Axes, group: Group, scheduled: str) -> None:
     # Mostly all layers follow one schedule.
     different: dict[bytes, tuple[str, Line]] = {}
     for key in _keys(group.runs, scheduled):
