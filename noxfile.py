@@ -1,15 +1,17 @@
 """What is checked, described once: people and `.ci/run` call the same sessions.
 
-`nox` runs all of it, `nox --list` names the sessions, `nox -s "tests(jax)"` runs one.
+`nox` runs all of it, `nox --list` names the sessions, `nox -s "tests(jax)"` runs one, and
+`nox -P 3.13 -s "tests(jax)"` runs it on another Python. The versions of the tools stand in
+pyproject.toml.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -17,7 +19,10 @@ import nox
 nox.options.error_on_missing_interpreters = True
 
 ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 BACKENDS = ["tensorflow", "jax", "torch"]
+# Slow tests stand side by side: a worker that is done takes some from the others.
+IN_PARALLEL = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
 
 # What the tests read beside the package.
 BESIDE_THE_PACKAGE = [
@@ -29,57 +34,36 @@ BESIDE_THE_PACKAGE = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "LICENSE",
-]
-
-
-MEET_KERAS = [
-    "tests/contract",
-    "tests/grid",
-    "tests/test_drop_connect.py",
-    "tests/test_regularization_scheduler.py",
-    "tests/test_regularizers.py",
-    "tests/test_scheduled_dropout.py",
-    "tests/test_verification.py",
-]
-
-# No backend has a part in these: the README's command runs them, and once is enough.
-SAME_ON_ALL_BACKENDS = [
-    "tests/test_benchmarks.py",
-    "tests/test_command.py",
-    "tests/test_diagnose_command.py",
-    "tests/test_diagnosis.py",
-    "tests/test_epoch_dots_output.py",
-    "tests/test_event_writer.py",
-    "tests/test_histograms.py",
-    "tests/test_layer_benchmarks.py",
-    "tests/test_plot*.py",
-    "tests/test_prechelt.py",
-    "tests/test_read_history.py",
-    "tests/test_walls.py",
 ]
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and formatting."""
-    install(session, "ruff>=0.12")
+    """Style, formatting and spelling, and the files that GitHub reads."""
+    install(session, *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    # Folders whose names begin with a dot are checked only where they are named.
+    session.run("codespell", ".", ".ci", ".github")
+    for schema, files in GITHUB_FILES.items():
+        paths = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(files))
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths)
+    session.run("zizmor", "--offline", "--quiet", ".github/workflows")
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """Types of the package, with Keras untyped."""
-    install(session, "mypy>=1.15", "numpy>=1.26", "rich>=13")
+    install(session, *group("types"))
     session.run("mypy", "--cache-dir", session.create_tmp())
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """The pages as a site, in `site/`. Sources are read, so nothing of ours is installed."""
-    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
-    install(session, *project["optional-dependencies"]["docs"])
+    install(session, *group("docs"))
     # A notice about other versions of MkDocs is no finding.
     session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
 
@@ -109,16 +93,17 @@ def tests(session: nox.Session, backend: str) -> None:
     Arguments after `--` go to pytest: `-m grid` for the wide grid alone.
     """
     if backend == "torch":
-        # This version has a build for the CPU alone; a newer one may bring gigabytes of CUDA.
-        install(session, "torch==2.13.0")
-    ignored = [f"--ignore-glob={pattern}" for pattern in SAME_ON_ALL_BACKENDS]
-    run_suite(session, backend, options=ignored if backend != "tensorflow" else ())
+        install(session, *group("torch-for-cpu"))
+    # The README's command runs the others on TensorFlow. Another Python brings other
+    # libraries, so there they run on every backend.
+    is_enough_once = backend != "tensorflow" and session.python is None
+    run_suite(session, backend, marked="not same_on_all_backends" if is_enough_once else "")
 
 
 @nox.session
 def oldest(session: nox.Session) -> None:
     """The tests that meet Keras most, with the oldest versions that pyproject.toml allows."""
-    run_suite(session, "jax", *oldest_allowed("jax"), tests=MEET_KERAS)
+    run_suite(session, "jax", *oldest_allowed("jax"), marked="meets_keras")
 
 
 @nox.session
@@ -132,6 +117,11 @@ def demo(session: nox.Session) -> None:
         session.error("The demo must leave a picture.")
 
 
+GITHUB_FILES = {
+    "github-workflows": ".github/workflows/*.yml",
+    "github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+    "github-issue-forms": ".github/ISSUE_TEMPLATE/*_re*.yml",
+}
 NO_TENSORFLOW = """
 import importlib.util
 assert importlib.util.find_spec("tensorflow") is None, "TensorFlow must not be installed here"
@@ -142,6 +132,10 @@ found = importlib.util.find_spec("keras_regplus").origin
 assert not found.startswith(sys.argv[1] + "/keras_regplus"), found
 print("testing", found)
 """
+
+
+def group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PYPROJECT, name)
 
 
 def install(session: nox.Session, *arguments: str) -> None:
@@ -155,20 +149,14 @@ def install(session: nox.Session, *arguments: str) -> None:
 
 def build(session: nox.Session) -> Path:
     """Wheel and sdist in a folder of the session."""
-    install(session, "build>=1.2", "hatchling>=1.27")
+    install(session, *group("build"), *PYPROJECT["build-system"]["requires"])
     folder = Path(session.create_tmp()) / "dist"
     shutil.rmtree(folder, ignore_errors=True)
     session.run("python", "-m", "build", "--no-isolation", "--outdir", str(folder), silent=True)
     return next(folder.glob("*.whl"))
 
 
-def run_suite(
-    session: nox.Session,
-    backend: str,
-    *pins: str,
-    tests: Sequence[str] = (),
-    options: Sequence[str] = (),
-) -> None:
+def run_suite(session: nox.Session, backend: str, *pins: str, marked: str) -> None:
     """Test the wheel on `backend`, away from the checkout."""
     wheel = build(session)
     install(session, f"{wheel}[suite,{backend}]", *pins)
@@ -178,13 +166,22 @@ def run_suite(
     copy_tests(away)
     session.chdir(away)
     session.run("python", "-c", NOT_FROM_THE_CHECKOUT, str(ROOT))
-    arguments = [*(session.posargs or tests), *options]
+    arguments = [*IN_PARALLEL, *session.posargs, "-m", expression(session.posargs, marked)]
     session.run("python", "-m", "pytest", *arguments, env={"KERAS_BACKEND": backend})
+
+
+def expression(arguments: list[str], marked: str) -> str:
+    """The last `-m` of `arguments`, or pyproject's, and `marked`: pytest itself takes one alone."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-m")
+    usual = PYPROJECT["tool"]["pytest"]["ini_options"]["addopts"]
+    chosen = parser.parse_known_args([*usual, *arguments])[0].m.strip()
+    return " and ".join(f"({part})" for part in (chosen, marked) if part)
 
 
 def oldest_allowed(extra: str) -> list[str]:
     """What users are asked for, each in the first version that is allowed."""
-    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    project = PYPROJECT["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"][extra]]
     return [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in asked]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis
 import pytest
 
-# Read when a backend is imported, so Keras is imported further down. Two workers of
-# pytest share two cores: with more threads each they would fight.
+# Read when a backend is imported, so Keras is imported further down. The workers
+# of pytest share the cores: with more threads each they would fight.
 for _name, _value in {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_NUM_INTRAOP_THREADS": "1",
@@ -22,10 +23,33 @@ hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, d
 hypothesis.settings.load_profile("suite")
 
 
+HERE = Path(__file__).parent
+# Whole folders; the mark of a single file stands at its top.
+MARKS = {
+    "benchmarks": pytest.mark.same_on_all_backends,
+    "command": pytest.mark.same_on_all_backends,
+    "contract": pytest.mark.meets_keras,
+    "diagnosis": pytest.mark.same_on_all_backends,
+    "grid": pytest.mark.meets_keras,
+    "histograms": pytest.mark.same_on_all_backends,
+    "histories": pytest.mark.same_on_all_backends,
+    "plots": pytest.mark.same_on_all_backends,
+    "regularizers": pytest.mark.meets_keras,
+}
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # Not in pyproject.toml: pytest would import Keras for the class before this file
     # has set the environment.
     config.addinivalue_line("filterwarnings", "error::keras_regplus.RegPlusWarning")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark = MARKS.get(item.path.relative_to(HERE).parts[0])
+        if mark is not None:
+            item.add_marker(mark)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,8 @@ from keras_regplus import RegPlusWarning
 from keras_regplus.callbacks import EpochDots
 from keras_regplus.diagnosis import Diagnosis
 
+pytestmark = pytest.mark.same_on_all_backends
+
 LEGEND = ". undecided or healthy, ~ stagnating, - plateau, ! overfitting, x diverging\n"
 
 

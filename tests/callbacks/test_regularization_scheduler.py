@@ -14,7 +14,7 @@ from keras_regplus.layers import DropPath, ScheduledDropout, ScheduledGaussianNo
 from keras_regplus.regularizers import ScheduledL1L2, ScheduledL2
 from keras_regplus.schedules import Linear, LinearWarmup
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
+pytestmark = [pytest.mark.meets_keras, pytest.mark.filterwarnings("ignore:.*longer than")]
 
 RNG = np.random.default_rng(0)
 # 50 rows in batches of 16: the last batch is uneven.

@@ -15,30 +15,30 @@ import pytest
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     """The folder of two processes, and the lines that each has printed."""
-    folder, port = tmp_path_factory.mktemp("two"), str(free_port())
+    folder = tmp_path_factory.mktemp("two")
     arguments = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # One device each, whatever the environment says.
     environment = {**os.environ, "XLA_FLAGS": ""}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(rank), port, str(folder)],
-            env=environment,
-            **arguments,
-        )
-        for rank in (0, 1)
-    ]
+    # JAX takes neither a socket nor port 0. So the port is ours all the while, and the
+    # server of JAX, which sets SO_REUSEPORT as well, may bind to it beside us.
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        port = str(held.getsockname()[1])
+        processes = [
+            subprocess.Popen(
+                [sys.executable, str(SCRIPT), str(rank), port, str(folder)],
+                env=environment,
+                **arguments,
+            )
+            for rank in (0, 1)
+        ]
+        ended = [(process, *process.communicate(timeout=120)) for process in processes]
     printed = []
-    for process in processes:
-        out, errors = process.communicate(timeout=120)
+    for process, out, errors in ended:
         assert process.returncode == 0, errors
         printed.append(out.splitlines())
     return folder, printed

@@ -14,7 +14,7 @@ BACKEND = keras.backend.backend()
 X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 Y = np.ones((8, 2), "float32")
 WARMUP = LinearWarmup(6)
-pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
+pytestmark = [pytest.mark.meets_keras, pytest.mark.filterwarnings("ignore:.*longer than")]
 
 
 @keras.saving.register_keras_serializable("test_verification")

@@ -16,7 +16,10 @@ from jax.experimental import multihost_utils
 
 
 def main(rank: int, port: str, folder: Path) -> None:
-    jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=rank)
+    address = f"127.0.0.1:{port}"
+    jax.distributed.initialize(
+        address, num_processes=2, process_id=rank, coordinator_bind_address=address
+    )
     # Keras asks for the devices when it is imported: JAX must know of its peers by then.
     import keras
 

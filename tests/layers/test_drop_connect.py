@@ -14,6 +14,8 @@ from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.layers import DropConnect
 from keras_regplus.schedules import Constant, LinearWarmup
 
+pytestmark = pytest.mark.meets_keras
+
 KINDS = {
     "Dense": (lambda: layers.Dense(5), (4,)),
     "EinsumDense": (lambda: layers.EinsumDense("abc,cd->abd", (3, 5), bias_axes="d"), (3, 4)),

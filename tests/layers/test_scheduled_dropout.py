@@ -12,6 +12,8 @@ from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.layers import ScheduledDropout
 from keras_regplus.schedules import Constant, LinearWarmup
 
+pytestmark = pytest.mark.meets_keras
+
 WARMUP = LinearWarmup(10)
 N = 200_000
 

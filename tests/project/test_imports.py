@@ -17,6 +17,8 @@ import pytest
 
 import keras_regplus
 
+pytestmark = pytest.mark.same_on_all_backends
+
 PACKAGE = Path(keras_regplus.__file__).parent
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 SOURCES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
