@@ -13,7 +13,7 @@ Verdict = Literal["undecided", "healthy", "stagnating", "plateau", "overfitting"
 """The type of a verdict: one of `VERDICTS`."""
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-"""All verdicts there are. What each means stands in `Diagnosis`, under `verdict`."""
+"""All verdicts. `Diagnosis` explains them, under `verdict`."""
 
 
 @dataclass(frozen=True, repr=False)
