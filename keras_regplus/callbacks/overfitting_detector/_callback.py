@@ -28,7 +28,7 @@ from keras_regplus.callbacks.overfitting_detector._score import ScoreWriter
 from keras_regplus.callbacks.overfitting_detector._state_file import StateFile
 from keras_regplus.callbacks.overfitting_detector._train_probe import with_probe
 from keras_regplus.diagnosis import Diagnosis
-from keras_regplus.diagnosis.criteria import checked_criterion
+from keras_regplus.diagnosis.criteria import Criterion, CriterionName, checked_criterion
 
 __all__ = ["OverfittingDetector"]
 
@@ -139,7 +139,7 @@ class OverfittingDetector(keras.callbacks.Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
         *,
-        criterion: Any = None,
+        criterion: CriterionName | Criterion | None = None,
         combine: Literal["any", "all"] = "any",
         train_probe: Any = None,
         best_by: Literal["raw", "smooth"] = "raw",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
-from keras_regplus.histories.metric_names import direction_of_name
+from keras_regplus.histories.metric_names import Direction, direction_of_name
 
 __all__ = ["direction_in", "fit_validates"]
 
 
-def direction_in(model: Any, name: str) -> str:
+def direction_in(model: Any, name: str) -> Direction | Literal["auto"]:
     """`"min"` or `"max"`; `"unknown"` for a compiled metric that does not say.
 
     `"auto"` where no metric of the model has that name: only the logs can show it.

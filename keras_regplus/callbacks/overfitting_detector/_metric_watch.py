@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from keras_regplus._checks import MODE_ADVICE, error_text
 from keras_regplus._warnings import OneTimeWarnings, warn
 from keras_regplus.callbacks._log_values import as_float, is_no_number
 from keras_regplus.callbacks.overfitting_detector._direction import direction_in, fit_validates
-from keras_regplus.diagnosis import Diagnosis
-from keras_regplus.diagnosis.criteria import new_tracker
+from keras_regplus.diagnosis import VERDICTS, Diagnosis
+from keras_regplus.diagnosis.criteria import Criterion, CriterionName, new_tracker
 from keras_regplus.diagnosis.report import report
-from keras_regplus.histories.metric_choice import direction, preferred_loss
+from keras_regplus.histories.metric_choice import preferred_loss
+from keras_regplus.histories.metric_names import Direction, direction_of_name
 
 __all__ = ["MetricWatch", "combined"]
 
@@ -25,9 +26,14 @@ _EPOCHS = ("best_epoch", "onset_epoch")
 class MetricWatch:
     """Reads one metric from the logs of a training, and asks a criterion about it."""
 
-    def __init__(self, monitor: str | None, mode: str, criterion: Any) -> None:
+    def __init__(
+        self,
+        monitor: str | None,
+        mode: Literal["auto", "min", "max"],
+        criterion: CriterionName | Criterion | None,
+    ) -> None:
         self.monitor, self.mode, self.criterion = monitor, mode, criterion
-        self.direction = mode
+        self.direction: Direction | Literal["auto"] = mode
         """`"auto"` until something tells it."""
         self.name: str | None = None
         """Known from the first validated epoch on."""
@@ -58,7 +64,8 @@ class MetricWatch:
         if self.is_idle or self.name is not None:
             return not self.is_idle
         name = self._name_in(logs)
-        self.direction = direction(name, self.direction)
+        if self.direction == "auto":
+            self.direction = direction_of_name(name)
         problem = _problem_of(name, self.direction, logs)
         if problem is not None:
             self._idle_because(problem)
@@ -197,6 +204,6 @@ def _as_diagnosis(result: Any, first_epoch: int) -> Diagnosis:
             known[field.name] = value + first_epoch if field.name in _EPOCHS else value
     known.setdefault("score", float(known["verdict"] == "overfitting"))
     diagnosis = Diagnosis(**known)
-    if diagnosis.verdict not in Diagnosis.DOTS:
+    if diagnosis.verdict not in VERDICTS:
         raise ValueError(f"unknown verdict {diagnosis.verdict!r}")
     return diagnosis
