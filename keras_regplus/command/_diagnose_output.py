@@ -1,4 +1,4 @@
-"""What `diagnose` found, as a table, as JSON and as a picture."""
+"""The runs that `diagnose` looked at, as a table, as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from keras_regplus.diagnosis import Diagnosis
 from keras_regplus.histories.epochs import History, has_number
 
-__all__ = ["Row", "as_json", "as_table", "draw", "printable", "write"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["VERDICTS", "Row", "as_json", "as_table", "draw", "printable", "write"]
+
+VERDICTS = tuple(Diagnosis.DOTS)
 
 _STYLES = {"overfitting": "red", "diverging": "red", "healthy": "green"}
 # Piped lines are for other programs, which want a run to be one line.
@@ -52,17 +59,17 @@ class Row:
 
 def as_json(rows: Sequence[Row], unreadable: Mapping[str, str]) -> str:
     """One document with all that is known."""
-    found = {
+    document = {
         "runs": [_json_object(row) for row in rows],
         "unreadable": [{"path": path, "reason": why} for path, why in unreadable.items()],
     }
-    return json.dumps(found, indent=2)
+    return json.dumps(document, indent=2)
 
 
 def _json_object(row: Row) -> dict[str, Any]:
-    said = json.loads(row.diagnosis.to_json()) if row.diagnosis else {"verdict": None}
-    known = {"run": row.run, "path": row.path, "metric": row.metric, "mode": row.mode}
-    return {**known, "epochs": row.epochs, **said, "reason": row.reason}
+    run = {"run": row.run, "path": row.path, "metric": row.metric, "mode": row.mode}
+    diagnosis = json.loads(row.diagnosis.to_json()) if row.diagnosis else {"verdict": None}
+    return {**run, "epochs": row.epochs, **diagnosis, "reason": row.reason}
 
 
 def as_table(rows: Sequence[Row]) -> str:
@@ -78,7 +85,7 @@ def as_table(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, "", *map(_shown, _summary(rows))])
 
 
-def _print_rows(console: Any, rows: Sequence[Row]) -> None:
+def _print_rows(console: Console, rows: Sequence[Row]) -> None:
     from rich.padding import Padding
 
     width = min(max(len(_shown(row.run)) for row in rows), _WIDEST_NAME)
@@ -95,7 +102,7 @@ def _print_rows(console: Any, rows: Sequence[Row]) -> None:
         console.print(table, Padding(_shown(row.reason), (0, 0, 0, 4)))
 
 
-def _table(width: int, *more: str, show_header: bool = True) -> Any:
+def _table(width: int, *more: str, show_header: bool = True) -> Table:
     """An empty table; the widths of its columns do not depend on what is in it."""
     from rich.table import Table
 
@@ -103,16 +110,20 @@ def _table(width: int, *more: str, show_header: bool = True) -> Any:
     table.add_column("run", width=width, overflow="fold")
     for header in ("epochs", "best", "onset"):
         table.add_column(header, width=6, justify="right", no_wrap=True)
-    table.add_column("verdict", width=max(map(len, Diagnosis.DOTS)), no_wrap=True)
+    table.add_column("verdict", width=max(map(len, VERDICTS)), no_wrap=True)
     for header in more:
         table.add_column(header, overflow="fold")
     return table
 
 
 def _cells(row: Row) -> list[str]:
-    said = row.diagnosis or Diagnosis("undecided")
-    epochs = ["-" if epoch is None else str(epoch) for epoch in (said.best_epoch, said.onset_epoch)]
-    return [_shown(row.run), str(row.epochs), *epochs, row.verdict]
+    diagnosis = row.diagnosis or Diagnosis("undecided")
+    best, onset = _number(diagnosis.best_epoch), _number(diagnosis.onset_epoch)
+    return [_shown(row.run), str(row.epochs), best, onset, row.verdict]
+
+
+def _number(epoch: int | None) -> str:
+    return "-" if epoch is None else str(epoch)
 
 
 def _summary(rows: Sequence[Row]) -> list[str]:
@@ -125,7 +136,7 @@ def _summary(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _counts(counter: Counter[Any]) -> str:
+def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{number} {name}" for name, number in counter.most_common())
 
 
@@ -156,12 +167,11 @@ def write(text: str) -> None:
 
 
 def draw(rows: Iterable[Row], path: str) -> int:
-    """Draw the curves of each run, and return how many runs had no more room."""
+    """Draw the curves of each run, and return how many runs found no room."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        message = 'matplotlib is missing. Run `pip install "keras-regplus[plot]"`.'
-        raise ImportError(message) from error
+        raise ImportError("matplotlib is missing. Run `pip install matplotlib`.") from error
     drawable = [row for row in rows if row.diagnosis]
     shown = drawable[:_MOST_PANELS]
     if not shown:
@@ -175,11 +185,12 @@ def draw(rows: Iterable[Row], path: str) -> int:
     return len(drawable) - len(shown)
 
 
-def _draw_run(ax: Any, row: Row) -> None:
+def _draw_run(ax: Axes, row: Row) -> None:
     from keras_regplus.plots import plot_diagnosis
 
-    metric, said = str(row.metric), row.diagnosis or Diagnosis("undecided")
-    plot_diagnosis(row.history[metric], row.history[f"val_{metric}"], said, metric=metric, ax=ax)
+    metric, diagnosis = str(row.metric), row.diagnosis or Diagnosis("undecided")
+    train, val = row.history[metric], row.history[f"val_{metric}"]
+    plot_diagnosis(train, val, diagnosis, metric=metric, ax=ax)
     # Names may hold a $, with which matplotlib begins a formula.
     ax.set_title(f"{row.run}: {row.verdict}", fontsize="medium", parse_math=False)
     ax.legend(fontsize="small")
