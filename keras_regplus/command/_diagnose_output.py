@@ -25,19 +25,19 @@ __all__ = ["VERDICTS", "Row", "as_json", "as_table", "draw", "printable", "write
 VERDICTS = tuple(Diagnosis.DOTS)
 
 _STYLES = {"overfitting": "red", "diverging": "red", "healthy": "green"}
-# Piped lines are for other programs, which want a run to be one line.
-_ENDLESS = 10_000
-# On a narrower terminal the reason stands below, with all the room there is.
-_WIDE = 120
+# Other programs read piped output, and want one line for each run.
+_PIPED_WIDTH = 10_000
+# A narrower terminal shows the reason below each run, over the whole width.
+_WIDE_TERMINAL = 120
 # Longer names are broken, so that a row fits into 80 columns.
 _WIDEST_NAME = 40
-# More panels could not be read.
+# Nobody could read more panels.
 _MOST_PANELS, _PANELS_A_LINE = 30, 3
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one run; where there is no diagnosis, the reason says why."""
+    """One run and its diagnosis; where there is none, the reason says why."""
 
     run: str
     path: str
@@ -53,12 +53,12 @@ class Row:
 
     @property
     def epochs(self) -> int:
-        """Epochs that have any value."""
+        """How many epochs have a value."""
         return sum(has_number(values) for values in zip(*self.history.values(), strict=True))
 
 
 def as_json(rows: Sequence[Row], unreadable: Mapping[str, str]) -> str:
-    """One document with all that is known."""
+    """One document with everything about the runs and the unreadable files."""
     document = {
         "runs": [_json_object(row) for row in rows],
         "unreadable": [{"path": path, "reason": why} for path, why in unreadable.items()],
@@ -78,7 +78,7 @@ def as_table(rows: Sequence[Row]) -> str:
 
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console.width = _ENDLESS
+        console.width = _PIPED_WIDTH
     with console.capture() as captured:
         _print_rows(console, rows)
     lines = [line.rstrip() for line in captured.get().splitlines()]
@@ -89,7 +89,7 @@ def _print_rows(console: Console, rows: Sequence[Row]) -> None:
     from rich.padding import Padding
 
     width = min(max(len(_shown(row.run)) for row in rows), _WIDEST_NAME)
-    if console.width >= _WIDE:
+    if console.width >= _WIDE_TERMINAL:
         table = _table(width, "reason")
         for row in rows:
             table.add_row(*_cells(row), _shown(row.reason), style=_STYLES.get(row.verdict))
