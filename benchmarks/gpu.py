@@ -2,11 +2,10 @@
 
     KERAS_BACKEND=jax python -m benchmarks.gpu [--anyway] [MILLIONS]
 
-Runs on the GPU that Keras uses, with JAX or torch, and ends with 2 where there is none;
-`--anyway` runs it on whatever there is, to try the command itself. Each line says what was
-checked and how it came out; the exit code is 1 if anything did. The last lines compare the time
-in which so many million weights (default 1000) are counted on the device with the time of
-one sum over them.
+Runs on the GPU that Keras uses, with JAX or torch, and exits with 2 where there is none;
+`--anyway` runs it on any device, to try the command itself. Each line names a check and its
+outcome; the exit code is 1 if a check fails. The last line compares the time of counting
+MILLIONS (1000) of weights on the device with the time of one sum over them.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def strengths_are_exact() -> bool:
     return np.allclose(run.loss, expected, rtol=1e-5, atol=1e-6)
 
 
-def a_saved_model_goes_on() -> bool:
+def saved_models_resume() -> bool:
     model = network()
     fit = {"batch_size": len(X) // STEPS, "verbose": 0, "shuffle": False}
     model.fit(X, Y, callbacks=[RegularizationScheduler()], **fit)
@@ -62,8 +61,8 @@ def a_saved_model_goes_on() -> bool:
         path = Path(folder) / "model.keras"
         model.save(path)
         loaded = keras.models.load_model(path)
-    for one in (model, loaded):
-        one.fit(X, Y, callbacks=[RegularizationScheduler()], **fit)
+    for resumed in (model, loaded):
+        resumed.fit(X, Y, callbacks=[RegularizationScheduler()], **fit)
     before = model.evaluate(X, Y, verbose=0)
     return bool(np.isclose(loaded.evaluate(X, Y, verbose=0), before, rtol=1e-4))
 
@@ -109,7 +108,7 @@ def compare_with_one_read(millions: int) -> None:
     print(f"{1e3 * read:.1f} ms: {counted / read:.0f} times one read")
 
 
-CHECKS = (strengths_are_exact, a_saved_model_goes_on, histograms_are_exact)
+CHECKS = (strengths_are_exact, saved_models_resume, histograms_are_exact)
 
 
 def main(arguments: list[str]) -> int:

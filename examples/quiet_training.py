@@ -2,9 +2,9 @@
 
     python examples/quiet_training.py [KEYWORD=VALUE ...]
 
-The keywords are `epochs` and those of `EpochDots`, their values Python's:
+The keywords are `epochs` and those of `EpochDots`, with values as in Python:
 `wrap=True digits=3`.
-All inputs but one are noise, so the network overfits, and the dots come to say it.
+All inputs but one are noise, so the network overfits, and the dots come to show it.
 """
 
 import ast
@@ -17,7 +17,7 @@ from keras_regplus.callbacks import EpochDots, OverfittingDetector
 
 
 def data(rows: int = 128, columns: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    """The answer is in the first column, and half hidden."""
+    """The answer is in the first column, half hidden by noise."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(rows, columns)).astype("float32")
     y = x[:, :1] + generator.normal(size=(rows, 1)).astype("float32")

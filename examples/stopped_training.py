@@ -1,4 +1,4 @@
-"""One real training: where it overfits, and who would have stopped it when.
+"""One real training: where it overfits, and when each rule would have stopped it.
 
 python -m examples.stopped_training [FILE.png]
 """
@@ -14,8 +14,8 @@ from sklearn.model_selection import train_test_split
 from keras_regplus.callbacks import OverfittingDetector
 
 
-class Watches(OverfittingDetector):
-    """Notes where `action="stop"` would have stopped, and lets the training go on."""
+class NotesItsStop(OverfittingDetector):
+    """Notes where `action="stop"` would have stopped, and lets the training continue."""
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
@@ -29,7 +29,7 @@ def early_stopping(val: list[float], patience: int) -> int | None:
     return next(waits, None)
 
 
-def train() -> Watches:
+def train() -> NotesItsStop:
     """A network that is large for 120 examples of 12 features."""
     keras.utils.set_random_seed(1)
     x, y = load_breast_cancer(return_X_y=True)
@@ -40,7 +40,7 @@ def train() -> Watches:
     )
     model.add(keras.layers.Dense(1, "sigmoid"))
     model.compile(keras.optimizers.Adam(3e-4), "binary_crossentropy")
-    detector = Watches("loss", verbose=0)
+    detector = NotesItsStop("loss", verbose=0)
     validation = (x_val, y_val)
     model.fit(
         x_train, y_train, validation_data=validation, epochs=100, verbose=0, callbacks=[detector]
@@ -52,9 +52,9 @@ def main(path: str = "stopped_training.png") -> None:
     detector = train()
     figure = Figure(figsize=(7, 4), layout="constrained")
     ax = detector.plot(ax=figure.add_subplot())
-    gives_up = early_stopping(detector.history["val"], patience=10)
-    if gives_up is not None:
-        ax.axvline(gives_up, color="#009E73", linestyle=(0, (1, 2)), label="EarlyStopping(10)")
+    stop_of_keras = early_stopping(detector.history["val"], patience=10)
+    if stop_of_keras is not None:
+        ax.axvline(stop_of_keras, color="#009E73", linestyle=(0, (1, 2)), label="EarlyStopping(10)")
     ax.legend()
     figure.savefig(path, dpi=90)
     print(detector.report())

@@ -1,8 +1,9 @@
-"""Draw the pictures of the tutorial "Overfit and underfit" anew, on data of scikit-learn.
+"""Draw the pictures of the tutorial "Overfit and underfit" on data of scikit-learn.
 
     python -m examples.tutorial_pictures docs/images
 
-They stand in docs/plots.md. It needs `pip install "keras-regplus[demo]"`.
+docs/plots.md shows them. The script needs `pip install matplotlib scikit-learn`, and the
+Pillow that matplotlib brings.
 """
 
 from __future__ import annotations

@@ -2,15 +2,16 @@
 
     KERAS_BACKEND=jax python -m benchmarks.cost.histogram_time [ROUNDS]
 
-In each round every tool records the same weights once, one after the other in one process;
-the first record of each, which allocates and imports, is left out. "held" is how long the
-training thread cannot train, "CPU" what all threads together have worked until the record
-is on disk; medians with quartiles. `times` is what `keras.callbacks.TensorBoard` takes,
-divided by it. Tools that are not installed are left out; that of Keras needs TensorFlow.
+In each of ROUNDS (15, at least 2) every tool records the same weights once, one after the
+other in one process; the first record of each, which allocates and imports, is left out.
+"held" is how long the training thread cannot train, "CPU" how long all threads together
+work until the record is on disk; medians with quartiles. `times` is what
+`keras.callbacks.TensorBoard` takes, divided by it. Tools that are not installed are left
+out; that of Keras needs TensorFlow.
 
 The memory that a record takes beside the weights is the most that NumPy allocates at once,
-as `tracemalloc` sees it. TensorFlow allocates elsewhere: what Keras's callback takes is
-told by the peak of a process of its own (`python -m benchmarks.cost.histogram_time peak`).
+as `tracemalloc` sees it. TensorFlow allocates elsewhere: the peak of a process of its own
+(`python -m benchmarks.cost.histogram_time peak`) shows what Keras's callback takes.
 """
 
 from __future__ import annotations
@@ -90,14 +91,14 @@ TOOLS = {
 
 def started(model: keras.Model, folder: str) -> dict[str, tuple[Record, Record]]:
     """The tools that are there, each with a record made."""
-    found = {}
+    tools = {}
     for name, start in TOOLS.items():
         with contextlib.suppress(ImportError):
             record, finish = start(model, os.path.join(folder, name))
             record(0)
             finish(0)
-            found[name] = record, finish
-    return found
+            tools[name] = record, finish
+    return tools
 
 
 def measured(record: Record, finish: Record, step: int) -> tuple[float, float]:
@@ -123,9 +124,10 @@ def compare(shapes: list[tuple[int, ...]], rounds: int) -> dict[str, np.ndarray]
     return {name: np.array(values) for name, values in rows.items()}
 
 
-def print_table(found: dict[str, np.ndarray]) -> None:
-    theirs = np.median(found.get("keras.callbacks.TensorBoard", np.full((1, 2), np.nan)), axis=0)
-    for name, values in found.items():
+def print_table(times_by_tool: dict[str, np.ndarray]) -> None:
+    missing = np.full((1, 2), np.nan)
+    theirs = np.median(times_by_tool.get("keras.callbacks.TensorBoard", missing), axis=0)
+    for name, values in times_by_tool.items():
         cells = []
         for column, unit in enumerate(("held", "CPU")):
             low, middle, high = statistics.quantiles(values[:, column], n=4)

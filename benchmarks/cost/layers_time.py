@@ -3,11 +3,11 @@
     KERAS_BACKEND=jax python -m benchmarks.cost.layers_time [ROUNDS [STEPS]]
 
 The step makes a batch of 64 maps of 32 by 32 with 64 channels from a weight, drops from it
-and takes the mean: hardly more than the layer itself, forwards and backwards. In each round
-every variant trains for 10 steps, or as many as told, one after the other in one process, so
-that a busy moment hits all alike; a ratio compares two of one round. The null is Keras's
-Dropout against a twin of itself: what differs there is noise. "no layer" is the rest of the
-step. Quartiles are those of the ratios.
+and takes the mean: hardly more than the layer itself, forwards and backwards. In each of
+ROUNDS (20) every variant trains for STEPS (10), one after the other in one process, so that
+a busy moment hits all alike; a ratio compares two of one round. The null is Keras's Dropout
+against a twin of itself: what differs there is noise. "no layer" is the rest of the step.
+Quartiles are those of the ratios.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     KERAS_BACKEND=jax python -m benchmarks.cost.step_time [ROUNDS [STEPS [NETWORK]]]
 
-In each round every variant trains for 100 steps, or as many as told, one after the other
-in one process, so that a busy moment hits all alike; a ratio compares two of one round.
-What a callback does once an epoch is shared out to these steps. The
-null is the plain model against a twin of itself: what differs there is noise. Quartiles
-are those of the ratios; "us more" is the median of the differences.
+In each of ROUNDS (40) every variant trains for STEPS (100), one after the other in one
+process, so that a busy moment hits all alike; a ratio compares two of one round. What a
+callback does once an epoch is shared among these steps. The null is the plain model against
+a twin of itself: what differs there is noise. Quartiles are those of the ratios; "us more"
+is the median of the differences.
 """
 
 from __future__ import annotations

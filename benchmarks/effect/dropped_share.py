@@ -2,10 +2,10 @@
 
     KERAS_BACKEND=tensorflow python -m benchmarks.effect.dropped_share [--markdown]
 
-Ones go in, zeros that come out are counted, in 128,000 maps each: standard errors are below
-0.001. A package that is not installed has no number, and one that fails has the name of its
-error. KerasCV's layer runs on TensorFlow alone. `expected` is computed, for the formula of
-the paper: the share that blocks of that probability cover, with their overlaps.
+Ones go in, and the script counts the zeros that come out, in 128,000 maps each: standard
+errors are below 0.001. A package that is not installed has no number, and one that fails has
+the name of its error. KerasCV's layer runs on TensorFlow alone. `expected` is computed from
+the formula of the paper: the share that blocks of that probability cover, with overlaps.
 """
 
 from __future__ import annotations
@@ -100,13 +100,14 @@ def share(draw: Draw, setting: tuple[float, int, tuple[int, int]]) -> str:
 
 
 def versions() -> str:
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            found.append(f"{package} not installed")
-    return ", ".join(found)
+    return ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def rows() -> list[list[str]]:
@@ -114,8 +115,8 @@ def rows() -> list[list[str]]:
     for rate, block, size in SETTINGS:
         setting = [f"{rate:g}", f"{block}", "x".join(map(str, size))]
         computed = f"{expected(rate, block, size):.3f}"
-        found = [share(draw, (rate, block, size)) for draw in COLUMNS.values()]
-        table.append([*setting, computed, *found])
+        measured = [share(draw, (rate, block, size)) for draw in COLUMNS.values()]
+        table.append([*setting, computed, *measured])
     return table
 
 

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from keras_regplus.command import _output
-from keras_regplus.command._output import Row
-from keras_regplus.diagnosis import Diagnosis, diagnose
+from keras_regplus.command import _diagnose_output as output
+from keras_regplus.command._diagnose_output import VERDICTS, Row
+from keras_regplus.diagnosis import diagnose
 from keras_regplus.histories.epochs import History
 from keras_regplus.histories.metric_choice import choose_metric, direction, metrics_with_twin
 from keras_regplus.histories.runs import NoHistoryError, RunFiles, find_runs, read_run
@@ -30,7 +30,7 @@ examples:
 A PATH is a file (of CSVLogger; a history as JSON; TensorBoard events) or a
 folder, in which all such files are found. Epochs count from 0.
 
-exit code: 0; 1 if --fail-on found something; 2 if nothing could be diagnosed.
+exit code: 0; 1 if a run has a verdict of --fail-on; 2 if nothing could be diagnosed.
 """
 
 
@@ -84,16 +84,16 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def _path(text: str) -> str:
     if not text:
-        # It would stand for the current folder, where a variable of the shell is not set.
+        # An unset variable of the shell would otherwise stand for the current folder.
         raise argparse.ArgumentTypeError("must be a file or a folder, got ''")
     return os.path.normpath(text)
 
 
 def _verdicts(text: str) -> list[str]:
     names = text.split(",")
-    unknown = [name for name in names if name not in Diagnosis.DOTS]
+    unknown = [name for name in names if name not in VERDICTS]
     if unknown:
-        allowed = ", ".join(Diagnosis.DOTS)
+        allowed = ", ".join(VERDICTS)
         raise argparse.ArgumentTypeError(f"must be among {allowed}, got {unknown[0]!r}")
     return names
 
@@ -113,8 +113,8 @@ def _diagnose(arguments: argparse.Namespace) -> int:
     for path, reason in unreadable.items():
         _print_error(f"{path}: {reason}")
     if not rows:
-        raise DiagnoseError("there is no training in what was given.")
-    _output.write(_output.as_json(rows, unreadable) if arguments.json else _output.as_table(rows))
+        raise DiagnoseError("there is no training in the given paths.")
+    output.write(output.as_json(rows, unreadable) if arguments.json else output.as_table(rows))
     if arguments.plot is not None:
         _draw(rows, arguments.plot)
     if not any(row.diagnosis for row in rows):
@@ -123,17 +123,17 @@ def _diagnose(arguments: argparse.Namespace) -> int:
 
 
 def _runs(paths: Iterable[str], unreadable: dict[str, str]) -> list[RunFiles]:
-    found: dict[str, RunFiles] = {}
+    runs: dict[str, RunFiles] = {}
     for path in paths:
         try:
-            found.update((run.path, run) for run in find_runs(path))
+            runs.update((run.path, run) for run in find_runs(path))
         except OSError as error:
             unreadable[path] = _reason(error)
-    return list(found.values())
+    return list(runs.values())
 
 
 def _with_progress(runs: list[RunFiles]) -> Iterable[RunFiles]:
-    """The runs, with a bar while they are worked on, if somebody watches."""
+    """The runs, with a bar while they are worked on, if somebody is watching."""
     if not sys.stderr.isatty():
         return runs
     from rich.console import Console
@@ -156,7 +156,7 @@ def _rows(
             unreadable[getattr(error, "filename", None) or run.path] = _reason(error)
         else:
             name = _name(run.path, arguments.paths)
-            yield _judged(Row(name, run.path, history), arguments)
+            yield _diagnosed(Row(name, run.path, history), arguments)
 
 
 def _name(path: str, given: list[str]) -> str:
@@ -166,16 +166,16 @@ def _name(path: str, given: list[str]) -> str:
     return os.path.relpath(path, given[0])
 
 
-def _judged(row: Row, arguments: argparse.Namespace) -> Row:
+def _diagnosed(row: Row, arguments: argparse.Namespace) -> Row:
     metric = choose_metric(row.history, arguments.metric)
     if metric is None:
         return replace(row, reason=_no_metric(row.history, arguments.metric))
     mode = direction(metric, arguments.mode)
     if mode == "unknown":
-        return replace(row, metric=metric, reason=f"Say by --mode which way {metric} is better.")
+        return replace(row, metric=metric, reason=f"Say with --mode which way {metric} is better.")
     curves = row.history[metric], row.history[f"val_{metric}"]
-    said = diagnose(*curves, mode=mode, criterion=arguments.criterion)
-    return replace(row, metric=metric, mode=mode, diagnosis=said, reason=said.reason)
+    diagnosis = diagnose(*curves, mode=mode, criterion=arguments.criterion)
+    return replace(row, metric=metric, mode=mode, diagnosis=diagnosis, reason=diagnosis.reason)
 
 
 def _no_metric(history: History, wanted: str | None) -> str:
@@ -183,13 +183,13 @@ def _no_metric(history: History, wanted: str | None) -> str:
     if not pairs:
         return f"There are no validation values, only {', '.join(history)}."
     if wanted is None:
-        return f"Name a metric by --metric; there are {pairs}."
+        return f"Name a metric with --metric; there are {pairs}."
     return f"{wanted} has no validation values; these have: {pairs}."
 
 
 def _draw(rows: list[Row], path: str) -> None:
     try:
-        left_out = _output.draw(rows, path)
+        left_out = output.draw(rows, path)
     except ImportError as error:
         raise DiagnoseError(str(error)) from None
     except (OSError, ValueError) as error:
@@ -204,4 +204,4 @@ def _reason(error: Exception) -> str:
 
 
 def _print_error(message: str) -> None:
-    print(_output.printable(f"{_PROGRAM}: {message}", sys.stderr), file=sys.stderr)
+    print(output.printable(f"{_PROGRAM}: {message}", sys.stderr), file=sys.stderr)

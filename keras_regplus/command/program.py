@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             process.
 
     Returns:
-        0; 1 if `diagnose` found what `--fail-on` names; or 2 after an error, which has
-        been told in one line on stderr.
+        0 after success; 1 if a run has a verdict that `diagnose --fail-on` names; 2 after
+        an error, which one line on stderr explains; 130 after an interrupt.
 
     Example:
         >>> from keras_regplus.command import main

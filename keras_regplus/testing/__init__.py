@@ -1,4 +1,4 @@
-"""Checks for our own tests and for parts of your own; no test framework is needed."""
+"""Checks for the parts of this package and for your own; they need no test framework."""
 
 from __future__ import annotations
 

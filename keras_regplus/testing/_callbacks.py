@@ -1,11 +1,11 @@
-"""What a callback that only watches must not do: fail, meddle, or refuse to be copied."""
+"""Checks that a callback which only watches does not fail or meddle, and can be copied."""
 
 from __future__ import annotations
 
 import copy
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -30,7 +30,9 @@ _HOOKS = (
     "predict_end",
 )
 
-_ODD_LOGS: tuple[dict[str, Any] | None, ...] = (
+Logs: TypeAlias = dict[str, Any] | None
+
+_ODD_LOGS: tuple[Logs, ...] = (
     None,
     {},
     {"loss": float("nan"), "val_loss": float("inf")},
@@ -39,8 +41,8 @@ _ODD_LOGS: tuple[dict[str, Any] | None, ...] = (
 )
 
 
-def check_hooks(make: Callable[[], Any]) -> None:
-    """Every hook takes every kind of logs."""
+def check_hooks(make: Callable[[], keras.callbacks.Callback]) -> None:
+    """Every hook takes any logs, even odd ones."""
     for logs in _ODD_LOGS:
         callback = make()
         callback.set_params({"epochs": 1, "steps": 1, "verbose": 0})
@@ -49,8 +51,8 @@ def check_hooks(make: Callable[[], Any]) -> None:
             _call(callback, hook, logs)
 
 
-def check_invisible(callback: Any) -> None:
-    """Two trainings with the callback end where two without it do."""
+def check_invisible(callback: keras.callbacks.Callback) -> None:
+    """After each of two trainings the weights are those of trainings without the callback."""
     plain, watched = roundtrips.model_with(None), roundtrips.model_with(None)
     for attempt in ("first", "second"):
         _fit(plain, [])
@@ -63,7 +65,7 @@ def check_invisible(callback: Any) -> None:
         )
 
 
-def check_copied(callback: Any) -> None:
+def check_copied(callback: keras.callbacks.Callback) -> None:
     """`copy.deepcopy` and `pickle` give a callback of the same class."""
     name = type(callback).__name__
     for way, copied in (
@@ -73,18 +75,18 @@ def check_copied(callback: Any) -> None:
         ensure(type(copied) is type(callback), f"{name}: {way} must give a {name}, got {copied!r}.")
 
 
-def _call(callback: Any, hook: str, logs: dict[str, Any] | None) -> None:
+def _call(callback: keras.callbacks.Callback, hook: str, logs: Logs) -> None:
     number = (0,) if "epoch" in hook or "batch" in hook else ()
     try:
         getattr(callback, f"on_{hook}")(*number, None if logs is None else dict(logs))
     except Exception as error:
         raise AssertionError(
             f"{type(callback).__name__}: `on_{hook}` must take the logs {logs!r}, and raised "
-            f"{error!r}. A callback must not end a training for what its logs hold."
+            f"{error!r}. A callback must not end a training because of odd logs."
         ) from error
 
 
-def _fit(model: keras.Model, watchers: list[Any]) -> None:
+def _fit(model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
     x = roundtrips.batch(model)
     y = np.ones((4, 3), "float32")
     model.fit(
@@ -95,5 +97,5 @@ def _fit(model: keras.Model, watchers: list[Any]) -> None:
         shuffle=False,
         verbose=0,
         validation_data=(x, y),
-        callbacks=watchers,
+        callbacks=callbacks,
     )

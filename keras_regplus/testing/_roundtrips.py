@@ -1,4 +1,4 @@
-"""What every saved part must survive: configs, copies, and whole models that hold it."""
+"""Checks that a part survives saving: as a config, as a copy, and inside a whole model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -18,37 +18,42 @@ from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import Schedule
 
+Part: TypeAlias = Schedule | keras.regularizers.Regularizer | keras.layers.Layer
+"""What a config describes and a saved model holds."""
+
+MakeModel: TypeAlias = Callable[[], keras.Model]
+
 # Keras's base layer adds these by itself.
-_LAYER_KEYS = {"name", "trainable", "dtype", "activity_regularizer"}
+_KEYS_OF_EVERY_LAYER = {"name", "trainable", "dtype", "activity_regularizer"}
 
 
-def ensure(truth: Any, message: str) -> None:
+def ensure(condition: bool | np.bool_, message: str) -> None:
     """An assertion that `python -O` keeps."""
-    if not truth:
+    if not condition:
         raise AssertionError(message)
 
 
-def arguments_of(cls: type) -> list[str]:
-    """The constructor's arguments, `*args` and `**kwargs` left out."""
+def constructor_arguments(cls: type) -> list[str]:
+    """The names that the constructor takes, without `*args` and `**kwargs`."""
     open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    # Asked about the class, Python 3.11.2 tells the arguments of Keras's `__new__`.
+    # For the class itself, Python 3.11.2 returns the signature of Keras's `__new__`.
     _, *parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
     return [parameter.name for parameter in parameters if parameter.kind not in open_ended]
 
 
-def check_config(part: Any) -> None:
+def check_config(part: Part) -> None:
     """`get_config` is complete, plain JSON, and enough to build an equal part from."""
     name, config = type(part).__name__, part.get_config()
     _check_keys(name, part, config)
     text = _as_json(name, config)
-    again = type(part).from_config(config)
+    restored = type(part).from_config(config)
     ensure(_as_json(name, config) == text, f"{name}: `from_config` must not change its argument.")
-    _check_same(part, again, "from_config(get_config())")
-    _check_same(part, _through_keras(part), "Keras's serialize and deserialize")
+    _check_same(part, restored, "from_config(get_config())")
+    _check_same(part, _through_serialization(part), "Keras's serialize and deserialize")
 
 
-def check_registered(part: Any) -> None:
-    """The class can be found by a process that has only imported its package."""
+def check_registered(part: Part) -> None:
+    """Keras finds the class in a process that has only imported its package."""
     cls = type(part)
     ensure(
         ">" in keras.saving.get_registered_name(cls) or cls.__module__.startswith("keras."),
@@ -57,7 +62,7 @@ def check_registered(part: Any) -> None:
     )
 
 
-def check_copies(part: Any) -> None:
+def check_copies(part: Part) -> None:
     """`copy.deepcopy` and `pickle` give an equal part and leave the original alone."""
     before = part.get_config()
     _check_same(part, copy.deepcopy(part), "copy.deepcopy")
@@ -65,10 +70,11 @@ def check_copies(part: Any) -> None:
     ensure(part.get_config() == before, f"{type(part).__name__}: copying must not change it.")
 
 
-def check_saved_models(part: Any, input_shape: tuple[int, ...] = (6,)) -> None:
+def check_saved_models(part: Part, input_shape: tuple[int, ...] = (6,)) -> None:
     """A trained model that holds `part` survives every way of saving and copying.
 
-    Output and penalty are compared, so a strength must be saved where its training stood.
+    The restored model must give the same output and the same penalty, and so be at the
+    same step of its schedule.
     """
 
     def make() -> keras.Model:
@@ -78,9 +84,9 @@ def check_saved_models(part: Any, input_shape: tuple[int, ...] = (6,)) -> None:
     train(model)
     expected = readings(model)
     with tempfile.TemporaryDirectory() as folder:
-        for way, bring_back in _WAYS.items():
-            twin = bring_back(model, os.path.join(folder, "model"), make)
-            for what, value in readings(twin).items():
+        for way, restore in _WAYS_TO_SAVE.items():
+            restored = restore(model, os.path.join(folder, "model"), make)
+            for what, value in readings(restored).items():
                 ensure(
                     np.allclose(value, expected[what], rtol=1e-6, atol=1e-7),
                     f"{type(part).__name__}: the {what} of a model must survive {way}, "
@@ -88,7 +94,7 @@ def check_saved_models(part: Any, input_shape: tuple[int, ...] = (6,)) -> None:
                 )
 
 
-def model_with(part: Any, input_shape: tuple[int, ...] = (6,)) -> keras.Model:
+def model_with(part: Part | None, input_shape: tuple[int, ...] = (6,)) -> keras.Model:
     """A compiled model that holds a schedule, a regularizer, or a layer."""
     if isinstance(part, Schedule):
         part = ScheduledL2(0.1, part)
@@ -98,8 +104,11 @@ def model_with(part: Any, input_shape: tuple[int, ...] = (6,)) -> keras.Model:
     return model
 
 
-def dense(regularizer: Any, initializer: Any = None) -> keras.layers.Layer:
-    """A layer that is the same at each call, whatever the global seed."""
+def dense(
+    regularizer: keras.regularizers.Regularizer | None,
+    initializer: str | keras.initializers.Initializer | None = None,
+) -> keras.layers.Layer:
+    """A layer with the same weights at each call, whatever the global seed."""
     initializer = initializer or keras.initializers.GlorotUniform(seed=1)
     return keras.layers.Dense(3, kernel_initializer=initializer, kernel_regularizer=regularizer)
 
@@ -113,7 +122,7 @@ def train(model: keras.Model) -> None:
 
 
 def readings(model: keras.Model) -> dict[str, Any]:
-    """What a model gives outside of training."""
+    """The output and the penalty of a model outside of training."""
     output = keras.ops.convert_to_numpy(model(batch(model), training=False))
     return {"output": output, "penalty": sum(float(loss) for loss in model.losses)}
 
@@ -124,15 +133,15 @@ def batch(model: keras.Model) -> np.ndarray:
     return np.linspace(-1, 1, int(np.prod(shape)), dtype="float32").reshape(shape)
 
 
-def _check_keys(name: str, part: Any, config: dict[str, Any]) -> None:
-    arguments = set(arguments_of(type(part)))
+def _check_keys(name: str, part: Part, config: dict[str, Any]) -> None:
+    arguments = set(constructor_arguments(type(part)))
     missing = sorted(arguments - set(config))
     ensure(
         not missing,
         f"{name}: `get_config` must hold every constructor argument, and lacks {missing}. "
         "A loaded model would have the default in its place.",
     )
-    base = _LAYER_KEYS if isinstance(part, keras.layers.Layer) else set()
+    base = _KEYS_OF_EVERY_LAYER if isinstance(part, keras.layers.Layer) else set()
     extra = sorted(set(config) - arguments - base - {"position"})
     ensure(
         not extra,
@@ -151,52 +160,52 @@ def _as_json(name: str, config: dict[str, Any]) -> str:
         ) from error
 
 
-def _through_keras(part: Any) -> Any:
+def _through_serialization(part: Part) -> Any:
     text = json.dumps(keras.saving.serialize_keras_object(part))
     return keras.saving.deserialize_keras_object(json.loads(text), safe_mode=True)
 
 
-def _check_same(part: Any, again: Any, way: str) -> None:
+def _check_same(part: Part, restored: Any, way: str) -> None:
     name = type(part).__name__
     ensure(
-        type(again) is type(part),
-        f"{name}: {way} must give a {name}, got a {type(again).__name__}.",
+        type(restored) is type(part),
+        f"{name}: {way} must give a {name}, got a {type(restored).__name__}.",
     )
-    wanted, found = _as_json(name, part.get_config()), _as_json(name, again.get_config())
-    ensure(found == wanted, f"{name}: {way} must keep the config, got {found} for {wanted}.")
+    expected, config = _as_json(name, part.get_config()), _as_json(name, restored.get_config())
+    ensure(config == expected, f"{name}: {way} must keep the config, got {config} for {expected}.")
     compares_by_value = any("__eq__" in vars(cls) for cls in type(part).__mro__[:-1])
     if compares_by_value:
-        ensure(again == part, f"{name}: {way} must give an equal object.")
+        ensure(restored == part, f"{name}: {way} must give an equal object.")
 
 
-def _saved_keras(model: keras.Model, path: str, make: Any) -> keras.Model:
+def _through_keras_file(model: keras.Model, path: str, make: MakeModel) -> keras.Model:
     model.save(f"{path}.keras")
     return keras.saving.load_model(f"{path}.keras", safe_mode=True)
 
 
-def _saved_h5(model: keras.Model, path: str, make: Any) -> keras.Model:
+def _through_h5_file(model: keras.Model, path: str, make: MakeModel) -> keras.Model:
     model.save(f"{path}.h5")
-    # Keras itself cannot go on training a Sequential from a compiled .h5.
+    # Keras itself cannot train a Sequential further that it loads compiled from an .h5.
     return keras.saving.load_model(f"{path}.h5", compile=False)
 
 
-def _saved_weights(model: keras.Model, path: str, make: Callable[[], keras.Model]) -> keras.Model:
+def _through_weights_file(model: keras.Model, path: str, make: MakeModel) -> keras.Model:
     model.save_weights(f"{path}.weights.h5")
-    twin = make()
-    # The position travels with the architecture, not with the weights.
-    train(twin)
-    twin.load_weights(f"{path}.weights.h5")
-    return twin
+    restored = make()
+    # The architecture holds the position in the schedule; the weights do not.
+    train(restored)
+    restored.load_weights(f"{path}.weights.h5")
+    return restored
 
 
-def _with_weights(twin: keras.Model, model: keras.Model) -> keras.Model:
-    twin.set_weights(model.get_weights())
-    return twin
+def _with_weights(restored: keras.Model, model: keras.Model) -> keras.Model:
+    restored.set_weights(model.get_weights())
+    return restored
 
 
-_WAYS: dict[str, Callable[..., keras.Model]] = {
-    "`.keras`": _saved_keras,
-    "`.weights.h5`": _saved_weights,
+_WAYS_TO_SAVE: dict[str, Callable[..., keras.Model]] = {
+    "`.keras`": _through_keras_file,
+    "`.weights.h5`": _through_weights_file,
     "`to_json`": lambda model, path, make: _with_weights(
         keras.models.model_from_json(model.to_json()), model
     ),
@@ -206,5 +215,5 @@ _WAYS: dict[str, Callable[..., keras.Model]] = {
     "`copy.deepcopy`": lambda model, path, make: copy.deepcopy(model),
     "`pickle`": lambda model, path, make: pickle.loads(pickle.dumps(model)),
     # Last: Keras forgets the compile arguments of a model that it saves as .h5.
-    "`.h5`": _saved_h5,
+    "`.h5`": _through_h5_file,
 }

@@ -1,4 +1,4 @@
-"""The promises of each kind of part, as checks that need no test framework."""
+"""Checks that schedules, regularizers, layers and callbacks keep the promises of this package."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ from keras_regplus.testing.frozen import frozen_fit
 __all__ = ["check_callback", "check_layer", "check_regularizer", "check_schedule"]
 
 
-def check_schedule(schedule: Any) -> None:
+def check_schedule(schedule: schedules.Schedule) -> None:
     """Check that a schedule keeps the promises of this package.
 
-    Use it in the tests of a `Schedule` of your own. It must be finite, give the same
-    value for every kind of number and inside a compiled step, be a value (equal,
-    hashable, its `repr` evaluating back), and survive every way of saving.
+    Use it in the tests of a `Schedule` of your own. The schedule must
+
+    - give a finite factor, the same for every kind of number and inside a compiled step;
+    - be a value: equal to and hashed like its copies, with a `repr` that evaluates to it;
+    - survive every way of saving.
 
     Args:
-        schedule: A `keras_regplus.schedules.Schedule`.
+        schedule: The schedule to check.
 
     Raises:
-        AssertionError: If a promise is broken; the message says which.
-        TypeError: If `schedule` is no `Schedule`.
+        AssertionError: If `schedule` breaks a promise; the message says which.
+        TypeError: If `schedule` is not a `keras_regplus.schedules.Schedule`.
 
     Example:
         >>> from keras_regplus import schedules, testing
@@ -50,19 +52,19 @@ def check_schedule(schedule: Any) -> None:
         roundtrips.check_saved_models(schedule)
 
 
-def check_regularizer(regularizer: Any) -> None:
+def check_regularizer(regularizer: keras.regularizers.Regularizer) -> None:
     """Check that a regularizer keeps the promises of this package.
 
-    Use it in the tests of a regularizer of your own. Its penalty on a matrix must be
-    a finite scalar of at least 0 that adds no weights, and it must survive every way
-    of saving.
+    Use it in the tests of a regularizer of your own. The penalty on a matrix must be a
+    finite scalar of at least 0. The regularizer must add no weights to a model, and
+    survive every way of saving.
 
     Args:
-        regularizer: A `keras.regularizers.Regularizer`.
+        regularizer: The regularizer to check.
 
     Raises:
-        AssertionError: If a promise is broken; the message says which.
-        TypeError: If `regularizer` is no `Regularizer`.
+        AssertionError: If `regularizer` breaks a promise; the message says which.
+        TypeError: If `regularizer` is not a `keras.regularizers.Regularizer`.
 
     Example:
         >>> from keras_regplus import regularizers, testing
@@ -79,20 +81,20 @@ def check_regularizer(regularizer: Any) -> None:
         roundtrips.check_saved_models(regularizer)
 
 
-def check_layer(layer: Any, input_shape: tuple[int, ...] = (6,)) -> None:
+def check_layer(layer: keras.layers.Layer, input_shape: tuple[int, ...] = (6,)) -> None:
     """Check that a layer keeps the promises of this package.
 
-    Use it in the tests of a layer of your own. Its output must have the shape that it
-    announces and the input's dtype, be the same at every call outside of training,
-    and survive every way of saving.
+    Use it in the tests of a layer of your own. The output must have the shape that the
+    layer announces and the dtype of the input, and be the same at every call outside of
+    training. The layer must survive every way of saving.
 
     Args:
-        layer: A `keras.layers.Layer`. It is not built or called itself; copies are.
+        layer: The layer to check. The check builds and calls copies, never `layer` itself.
         input_shape: Shape of one input, without the batch. Defaults to `(6,)`.
 
     Raises:
-        AssertionError: If a promise is broken; the message says which.
-        TypeError: If `layer` is no `Layer`.
+        AssertionError: If `layer` breaks a promise; the message says which.
+        TypeError: If `layer` is not a `keras.layers.Layer`.
 
     Example:
         >>> from keras_regplus import layers, testing
@@ -105,19 +107,19 @@ def check_layer(layer: Any, input_shape: tuple[int, ...] = (6,)) -> None:
         roundtrips.check_saved_models(layer, input_shape)
 
 
-def check_callback(make: Callable[[], Any]) -> None:
+def check_callback(make: Callable[[], keras.callbacks.Callback]) -> None:
     """Check that a callback which only watches keeps the promises of this package.
 
-    Use it in the tests of a callback of your own. It must take whatever logs a
-    training may have, leave the weights as they would be without it, to the bit, in a
-    second `fit` too, and can be copied and pickled before and after.
+    Use it in the tests of a callback of your own. The callback must accept whatever logs
+    a training may have, leave the weights as they would be without it, to the bit, in a
+    first and in a second `fit`, and allow copying and pickling before and after.
 
     Args:
-        make: A function without arguments that gives a new callback at each call.
+        make: A function without arguments that returns a new callback at each call.
 
     Raises:
-        AssertionError: If a promise is broken; the message says which.
-        TypeError: If `make` does not give a `keras.callbacks.Callback`.
+        AssertionError: If a callback breaks a promise; the message says which.
+        TypeError: If `make` does not return a `keras.callbacks.Callback`.
 
     Example:
         >>> from keras_regplus import callbacks, testing
@@ -132,13 +134,13 @@ def check_callback(make: Callable[[], Any]) -> None:
         callback_checks.check_copied(callback)
 
 
-def _check_saved(part: Any) -> None:
+def _check_saved(part: roundtrips.Part) -> None:
     roundtrips.check_registered(part)
     roundtrips.check_config(part)
     roundtrips.check_copies(part)
 
 
-def _check_is_value(schedule: Any) -> None:
+def _check_is_value(schedule: schedules.Schedule) -> None:
     twin = _twin(schedule)
     ensure(hash(twin) == hash(schedule), f"{_name(schedule)}: equal schedules must hash alike.")
     home = vars(sys.modules[type(schedule).__module__])
@@ -146,7 +148,7 @@ def _check_is_value(schedule: Any) -> None:
     ensure(again == schedule, f"{_name(schedule)}: its repr must evaluate back, got {schedule!r}.")
 
 
-def _check_times(schedule: Any) -> None:
+def _check_times(schedule: schedules.Schedule) -> None:
     for t in (0, 1, 2, 1000, 10**9):
         value = _number(schedule(t))
         ensure(np.isfinite(value), f"{_name(schedule)}: must be finite, got {value} at t = {t}.")
@@ -159,7 +161,7 @@ def _check_times(schedule: Any) -> None:
             )
 
 
-def _check_compiled(schedule: Any) -> None:
+def _check_compiled(schedule: schedules.Schedule) -> None:
     """A frozen model whose only loss is the penalty shows the factor of each step."""
     scheduled = regularizers.ScheduledL2(1.0, schedule)
     model = keras.Sequential([keras.Input((4,)), roundtrips.dense(scheduled, "ones")])
@@ -177,7 +179,7 @@ def _check_compiled(schedule: Any) -> None:
         )
 
 
-def _check_penalty(regularizer: Any) -> None:
+def _check_penalty(regularizer: keras.regularizers.Regularizer) -> None:
     for x in (np.zeros((4, 3)), np.linspace(-2, 2, 12).reshape(4, 3)):
         penalty = regularizer(ops.convert_to_tensor(x, "float32"))
         ensure(
@@ -190,7 +192,7 @@ def _check_penalty(regularizer: Any) -> None:
         )
 
 
-def _check_output(layer: Any, input_shape: tuple[int, ...]) -> None:
+def _check_output(layer: keras.layers.Layer, input_shape: tuple[int, ...]) -> None:
     model = keras.Sequential([keras.Input(input_shape), _twin(layer)])
     x = roundtrips.batch(model)
     for training in (True, False):
@@ -211,7 +213,7 @@ def _check_output(layer: Any, input_shape: tuple[int, ...]) -> None:
     )
 
 
-def _twin(part: Any) -> Any:
+def _twin(part: roundtrips.Part) -> Any:
     return type(part).from_config(part.get_config())
 
 
@@ -231,7 +233,7 @@ def _require(owner: str, name: str, value: Any, kind: type) -> None:
 
 @contextlib.contextmanager
 def _our_warnings_ignored() -> Iterator[None]:
-    """Parts are run here without a clock and with odd logs on purpose."""
+    """The checks run parts without a clock and with odd logs on purpose."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RegPlusWarning)
         yield

@@ -14,7 +14,7 @@ __all__ = ["FrozenFit", "frozen_fit"]
 
 @dataclass
 class FrozenFit:
-    """What a frozen fit showed.
+    """The losses of a frozen fit, as `frozen_fit` returns them.
 
     Attributes:
         loss: The loss of every step, one after another over all epochs, in float64.
@@ -33,7 +33,7 @@ class FrozenFit:
 
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
-    history: dict[str, list[Any]] = field(default_factory=dict)
+    history: dict[str, list[float]] = field(default_factory=dict)
 
 
 def frozen_fit(
@@ -44,29 +44,31 @@ def frozen_fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **fit_arguments: Any,
 ) -> FrozenFit:
-    """Fit a model whose weights stand still, and tell the loss of every single step.
+    """Fit a model whose weights stand still, and return the loss of every single step.
 
-    Use it to prove that a schedule of yours is followed: compile the model with
+    Use it to prove that training follows a schedule of yours: compile the model with
     learning rate 0, and the loss of a step is the data loss plus the strength at
     that step times the penalty, both known in closed form. Where the targets are
     the model's own predictions the data loss is 0.
 
-    Keras reports running means; the loss of a step is taken from their differences.
-    With `steps_per_execution=n` only every n-th mean is seen, and an entry is the
+    Keras reports running means; their differences give the loss of a step. With
+    `steps_per_execution=n` Keras reports only every n-th mean, and an entry is the
     mean loss of the steps in between.
 
     Args:
         model: A compiled model with learning rate 0.
-        x: Inputs, as for `model.fit`; arrays, so that all batches have one size.
-        y: Targets. Defaults to None, the model's own predictions for `x`.
+        x: Inputs, whatever `model.fit` takes, in batches of one size.
+        y: Targets, whatever `model.fit` takes. Defaults to None: the model's own
+            predictions for `x`.
         callbacks: Further callbacks. Defaults to none.
-        **fit_arguments: Passed on to `model.fit`; `shuffle` and `verbose` are off.
+        **fit_arguments: Further arguments of `model.fit`, but not `shuffle` and
+            `verbose`, which are off.
 
     Returns:
-        A `FrozenFit`.
+        The losses of all steps and epochs.
 
     Raises:
-        ValueError: If the weights have moved.
+        ValueError: If the weights of `model` have moved.
 
     Example:
         >>> import keras, numpy as np

@@ -1,18 +1,15 @@
-"""The command line: what it prints, where, and with which exit code; and the demo behind it."""
+"""The command line: what it prints, where, and with which exit code."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 import keras_regplus
 from keras_regplus.command import demo, main
-from keras_regplus.diagnosis import Diagnosis
 
 
 @pytest.fixture
@@ -122,167 +119,3 @@ def test_the_module_runs_and_help_imports_nothing_heavy():
     imported = set(json.loads(run.stdout.splitlines()[-1]))
     assert "keras_regplus" in imported
     assert not imported & {"sklearn", "matplotlib", "tensorboard", "rich", "tensorflow", "torch"}
-
-
-@pytest.mark.parametrize("package", ["sklearn", "matplotlib"])
-def test_a_missing_package_is_named_with_its_extra(capsys, monkeypatch, tmp_path, package):
-    find_spec = demo.importlib.util.find_spec
-    monkeypatch.setattr(
-        demo.importlib.util, "find_spec", lambda name: None if name == package else find_spec(name)
-    )
-    assert main(["demo", "--output", str(tmp_path)]) == 2
-    expected = f'demo: {package} is missing. Run `pip install "keras-regplus[demo]"`.\n'
-    assert capsys.readouterr().err.endswith(expected)
-
-
-@pytest.mark.parametrize("below", ["", "below"])
-def test_a_folder_that_cannot_be_written_is_named(capsys, tmp_path, below):
-    file = tmp_path / "file"
-    file.write_text("here already")
-    assert main(["demo", "--output", str(file / below)]) == 2
-    printed = capsys.readouterr()
-    assert printed.err.count("\n") == 1
-    assert f"cannot write to {str(file / below)!r}: " in printed.err
-    assert file.read_text() == "here already"
-
-
-def test_events_of_an_earlier_demo_are_removed_and_nothing_else(tmp_path):
-    folder = tmp_path / "logs" / "large_l2" / "weights"
-    folder.mkdir(parents=True)
-    (folder / "events.out.tfevents.1").touch()
-    (folder / "notes.txt").touch()
-    demo._prepared(tmp_path)
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
-
-
-def test_the_parts_of_the_data_are_disjoint_and_scaled_by_the_training_rows():
-    data = demo._load(seed=1)
-    assert [x.shape for x, _ in data] == [(120, 12), (200, 12), (249, 12)]
-    assert [y.shape for _, y in data] == [(120, 1), (200, 1), (249, 1)]
-    assert len(np.unique(np.concatenate([x for x, _ in data]), axis=0)) == 569
-    assert data.train[0].mean(axis=0) == pytest.approx(np.zeros(12), abs=1e-5)
-    assert data.train[0].std(axis=0) == pytest.approx(np.ones(12), rel=1e-5)
-    assert sum(y.sum() for _, y in data) == 357
-
-
-def test_the_same_seed_splits_the_same_and_another_does_not():
-    first, again, other = (demo._load(seed).train[0] for seed in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-def test_crossentropies_and_hits_are_those_of_logits():
-    # A logit of 0.2 is a probability of 0.55: a hit for label 1, at threshold 0.
-    scores = demo._Scores.of(np.array([0.2, -3.0, 2.0]), np.array([1.0, 0.0, 0.0]))
-    expected = [np.log1p(np.exp(-0.2)), np.log1p(np.exp(-3.0)), np.log1p(np.exp(2.0))]
-    assert scores.crossentropy == pytest.approx(expected, rel=1e-12)
-    assert scores.hits.tolist() == [True, True, False]
-
-
-def test_crossentropies_of_huge_logits_do_not_overflow():
-    scores = demo._Scores.of(np.array([1000.0, -1000.0]), np.array([0.0, 0.0]))
-    assert scores.crossentropy.tolist() == [1000.0, 0.0]
-
-
-@pytest.mark.parametrize(
-    ("values", "mean", "error"),
-    [
-        ([1.0, 3.0], 2.0, 1.0),
-        ([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0], 5.0, (32 / 7 / 8) ** 0.5),
-        ([True, True, True, False], 0.75, 0.25),
-    ],
-)
-def test_a_standard_error_is_the_deviation_over_the_root_of_the_count(values, mean, error):
-    assert demo._mean_and_error(np.array(values)) == pytest.approx((mean, error), rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("mean", "error", "meaning"),
-    [
-        (-0.3, 0.1, "better"),
-        (0.3, 0.1, "worse"),
-        (0.2, 0.1, "no clear difference"),
-        (0, 0, "no clear difference"),
-    ],
-)
-def test_a_difference_counts_from_two_standard_errors_on(mean, error, meaning):
-    assert demo._meaning(mean, error) == meaning
-
-
-def result(name, verdict="overfitting", crossentropy=(0.2, 0.4), onset=7, **fields):
-    scores = demo._Scores(np.array(crossentropy), np.array([True, False]))
-    return demo._Result(
-        name=name,
-        parameters=fields.pop("parameters", 1_234_567),
-        history=SimpleNamespace(epoch=list(range(12))),
-        diagnosis=Diagnosis(verdict, best_epoch=4, onset_epoch=onset),
-        validation=scores,
-        test=scores,
-    )
-
-
-def squeezed(line):
-    return " ".join(line.split())
-
-
-def test_the_table_is_aligned_and_fits_80_columns(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    results = [result("Large"), result("Large + dropout", "healthy", onset=None, parameters=225)]
-    demo._print_table(results)
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
-    large, dropout = (next(line for line in lines if line.startswith(n)) for n in ("Large", "+"))
-    numbers = "12 4 0.300 0.100 0.500 0.300 0.500"
-    assert squeezed(large) == f"Large 1,234,567 {numbers} overfitting 7"
-    assert squeezed(dropout) == f"+ dropout 225 {numbers} healthy -"
-    # Right-justified columns end under each other.
-    assert large.index("fitting") + len("fitting") == dropout.index("healthy") + len("healthy")
-
-
-def test_the_comparison_is_made_row_by_row(capsys):
-    base = result("Large", crossentropy=(0.2, 0.4, 0.9))
-    better = result("Large + L2", crossentropy=(0.1, 0.3, 0.8))
-    demo._print_comparison([base, better])
-    line = capsys.readouterr().out.splitlines()[-1]
-    assert squeezed(line) == "Large + L2 -0.100 +/- 0.000 better"
-
-
-@pytest.mark.parametrize(
-    ("diagnosis", "text"),
-    [
-        (Diagnosis("healthy", best_epoch=11), "healthy at epoch 11; best epoch 11"),
-        (
-            Diagnosis("overfitting", best_epoch=4, onset_epoch=7),
-            "overfitting at epoch 11, since epoch 7; best epoch 4",
-        ),
-    ],
-)
-def test_the_ending_names_verdict_onset_and_best_epoch(diagnosis, text):
-    ended = SimpleNamespace(diagnosis=diagnosis, history=SimpleNamespace(epoch=list(range(12))))
-    assert demo._ending(ended) == text
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*longer than")
-def test_the_demo_runs_from_start_to_end(capsys, tmp_path):
-    output = tmp_path / "my demo"
-    assert main(["demo", "--output", str(output), "--epochs", "1"]) == 0
-    printed = capsys.readouterr().out
-    for number, name in enumerate(["Tiny", "Small", "Medium", "Large"], start=1):
-        assert f"[{number}/8] {name}: " in printed
-    assert "undecided at epoch 0; best epoch 0" in printed
-    assert f"tensorboard --logdir '{output}/logs'" in printed
-    assert (output / "curves.png").read_bytes().startswith(b"\x89PNG")
-    folders = [
-        "large",
-        "large_both",
-        "large_dropout",
-        "large_l1l2",
-        "large_l2",
-        "medium",
-        "small",
-        "tiny",
-    ]
-    logs = output / "logs"
-    assert sorted(path.name for path in logs.iterdir()) == folders
-    assert all(list(path.rglob("events.out.tfevents.*")) for path in logs.iterdir())

@@ -195,9 +195,9 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(capsys, logs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing"], "there is no training in what was given."),
-        (["logs/config.json"], "there is no training in what was given."),
-        (["logs/notes.txt"], "there is no training in what was given."),
+        (["missing"], "there is no training in the given paths."),
+        (["logs/config.json"], "there is no training in the given paths."),
+        (["logs/notes.txt"], "there is no training in the given paths."),
         (["logs/blind.json"], "no run could be diagnosed."),
         (["logs", "--metric", "auc"], "no run could be diagnosed."),
         (["logs/run_9", "--plot", "nowhere/x.png"], "cannot draw into 'nowhere/x.png': No such"),
@@ -235,10 +235,10 @@ def test_metric_mode_and_criterion_are_used(capsys, tmp_path):
     path = str(tmp_path)
     of_accuracy = diagnose(TRAIN, FALLING, mode="max")
     assert of_accuracy.reason in table_of(capsys, path)[1]
-    assert "Name a metric by --metric; there are score." in table_of(capsys, path)[2]
+    assert "Name a metric with --metric; there are score." in table_of(capsys, path)[2]
     lines = table_of(capsys, path, "--metric", "val_score")
     assert "val_score has no validation values; these have: accuracy." in lines[1]
-    assert "Say by --mode which way score is better." in lines[2]
+    assert "Say with --mode which way score is better." in lines[2]
     lines = table_of(capsys, path, "--metric", "Score", "--mode", "min")
     assert OVERFITTING.reason in lines[2]
     lines = table_of(capsys, path, "--metric", "score", "--mode", "min", "--criterion", "gl")
@@ -286,11 +286,11 @@ def test_a_picture_has_room_for_thirty_runs(capsys, monkeypatch, tmp_path):
     assert capsys.readouterr().err.endswith("shows the first runs; 2 are left out.\n")
 
 
-def test_without_matplotlib_the_picture_is_refused_with_the_extra(capsys, logs, monkeypatch):
+def test_without_matplotlib_the_picture_is_refused_and_the_library_named(capsys, logs, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["diagnose", "logs", "--plot", "x.png"]) == 2
     printed = capsys.readouterr()
-    assert 'Run `pip install "keras-regplus[plot]"`.' in printed.err
+    assert "matplotlib is missing. Run `pip install matplotlib`.\n" in printed.err
     assert "3 runs" in printed.out
 
 

@@ -93,7 +93,9 @@ def test_constructor_leaves_its_arguments_alone(subject, kwargs):
 @pytest.mark.parametrize(("subject", "kwargs"), calls_of(*CHECKS, "callback", "other"))
 def test_constructor_keeps_its_arguments_as_attributes(subject, kwargs):
     part = subject.cls(**kwargs)
-    assert [name for name in roundtrips.arguments_of(subject.cls) if not hasattr(part, name)] == []
+    assert [
+        name for name in roundtrips.constructor_arguments(subject.cls) if not hasattr(part, name)
+    ] == []
 
 
 @pytest.mark.parametrize("subject", SAVED, ids=lambda subject: subject.cls.__name__)
@@ -161,14 +163,14 @@ def test_every_public_class_has_a_row():
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.cls.__name__)
 def test_every_argument_has_a_bad_value_or_a_reason(subject):
     tabled = sorted([*subject.bad, *subject.exempt])
-    assert tabled == sorted(roundtrips.arguments_of(subject.cls))
+    assert tabled == sorted(roundtrips.constructor_arguments(subject.cls))
     assert all(subject.bad.values()), "an argument has an empty list"
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.cls.__name__)
 def test_every_argument_is_documented(subject):
     arguments = section(subject.cls.__doc__, "Args")
-    for name in roundtrips.arguments_of(subject.cls):
+    for name in roundtrips.constructor_arguments(subject.cls):
         assert re.search(rf"^ +{name}: ", arguments, re.MULTILINE), name
     assert section(subject.cls.__doc__, "Raises") or not subject.bad
 

@@ -1,4 +1,4 @@
-"""What `diagnose` found, as a table, as JSON and as a picture."""
+"""The runs that `diagnose` looked at, as a table, as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -10,27 +10,34 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from keras_regplus.diagnosis import Diagnosis
 from keras_regplus.histories.epochs import History, has_number
 
-__all__ = ["Row", "as_json", "as_table", "draw", "printable", "write"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["VERDICTS", "Row", "as_json", "as_table", "draw", "printable", "write"]
+
+VERDICTS = tuple(Diagnosis.DOTS)
 
 _STYLES = {"overfitting": "red", "diverging": "red", "healthy": "green"}
-# Piped lines are for other programs, which want a run to be one line.
-_ENDLESS = 10_000
-# On a narrower terminal the reason stands below, with all the room there is.
-_WIDE = 120
+# Other programs read piped output, and want one line for each run.
+_PIPED_WIDTH = 10_000
+# A narrower terminal shows the reason below each run, over the whole width.
+_WIDE_TERMINAL = 120
 # Longer names are broken, so that a row fits into 80 columns.
 _WIDEST_NAME = 40
-# More panels could not be read.
+# Nobody could read more panels.
 _MOST_PANELS, _PANELS_A_LINE = 30, 3
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one run; where there is no diagnosis, the reason says why."""
+    """One run and its diagnosis; where there is none, the reason says why."""
 
     run: str
     path: str
@@ -46,23 +53,23 @@ class Row:
 
     @property
     def epochs(self) -> int:
-        """Epochs that have any value."""
+        """How many epochs have a value."""
         return sum(has_number(values) for values in zip(*self.history.values(), strict=True))
 
 
 def as_json(rows: Sequence[Row], unreadable: Mapping[str, str]) -> str:
-    """One document with all that is known."""
-    found = {
+    """One document with everything about the runs and the unreadable files."""
+    document = {
         "runs": [_json_object(row) for row in rows],
         "unreadable": [{"path": path, "reason": why} for path, why in unreadable.items()],
     }
-    return json.dumps(found, indent=2)
+    return json.dumps(document, indent=2)
 
 
 def _json_object(row: Row) -> dict[str, Any]:
-    said = json.loads(row.diagnosis.to_json()) if row.diagnosis else {"verdict": None}
-    known = {"run": row.run, "path": row.path, "metric": row.metric, "mode": row.mode}
-    return {**known, "epochs": row.epochs, **said, "reason": row.reason}
+    run = {"run": row.run, "path": row.path, "metric": row.metric, "mode": row.mode}
+    diagnosis = json.loads(row.diagnosis.to_json()) if row.diagnosis else {"verdict": None}
+    return {**run, "epochs": row.epochs, **diagnosis, "reason": row.reason}
 
 
 def as_table(rows: Sequence[Row]) -> str:
@@ -71,18 +78,18 @@ def as_table(rows: Sequence[Row]) -> str:
 
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console.width = _ENDLESS
+        console.width = _PIPED_WIDTH
     with console.capture() as captured:
         _print_rows(console, rows)
     lines = [line.rstrip() for line in captured.get().splitlines()]
     return "\n".join([*lines, "", *map(_shown, _summary(rows))])
 
 
-def _print_rows(console: Any, rows: Sequence[Row]) -> None:
+def _print_rows(console: Console, rows: Sequence[Row]) -> None:
     from rich.padding import Padding
 
     width = min(max(len(_shown(row.run)) for row in rows), _WIDEST_NAME)
-    if console.width >= _WIDE:
+    if console.width >= _WIDE_TERMINAL:
         table = _table(width, "reason")
         for row in rows:
             table.add_row(*_cells(row), _shown(row.reason), style=_STYLES.get(row.verdict))
@@ -95,7 +102,7 @@ def _print_rows(console: Any, rows: Sequence[Row]) -> None:
         console.print(table, Padding(_shown(row.reason), (0, 0, 0, 4)))
 
 
-def _table(width: int, *more: str, show_header: bool = True) -> Any:
+def _table(width: int, *more: str, show_header: bool = True) -> Table:
     """An empty table; the widths of its columns do not depend on what is in it."""
     from rich.table import Table
 
@@ -103,16 +110,20 @@ def _table(width: int, *more: str, show_header: bool = True) -> Any:
     table.add_column("run", width=width, overflow="fold")
     for header in ("epochs", "best", "onset"):
         table.add_column(header, width=6, justify="right", no_wrap=True)
-    table.add_column("verdict", width=max(map(len, Diagnosis.DOTS)), no_wrap=True)
+    table.add_column("verdict", width=max(map(len, VERDICTS)), no_wrap=True)
     for header in more:
         table.add_column(header, overflow="fold")
     return table
 
 
 def _cells(row: Row) -> list[str]:
-    said = row.diagnosis or Diagnosis("undecided")
-    epochs = ["-" if epoch is None else str(epoch) for epoch in (said.best_epoch, said.onset_epoch)]
-    return [_shown(row.run), str(row.epochs), *epochs, row.verdict]
+    diagnosis = row.diagnosis or Diagnosis("undecided")
+    best, onset = _number(diagnosis.best_epoch), _number(diagnosis.onset_epoch)
+    return [_shown(row.run), str(row.epochs), best, onset, row.verdict]
+
+
+def _number(epoch: int | None) -> str:
+    return "-" if epoch is None else str(epoch)
 
 
 def _summary(rows: Sequence[Row]) -> list[str]:
@@ -125,7 +136,7 @@ def _summary(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _counts(counter: Counter[Any]) -> str:
+def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{number} {name}" for name, number in counter.most_common())
 
 
@@ -156,12 +167,11 @@ def write(text: str) -> None:
 
 
 def draw(rows: Iterable[Row], path: str) -> int:
-    """Draw the curves of each run, and return how many runs had no more room."""
+    """Draw the curves of each run, and return how many runs found no room."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        message = 'matplotlib is missing. Run `pip install "keras-regplus[plot]"`.'
-        raise ImportError(message) from error
+        raise ImportError("matplotlib is missing. Run `pip install matplotlib`.") from error
     drawable = [row for row in rows if row.diagnosis]
     shown = drawable[:_MOST_PANELS]
     if not shown:
@@ -175,11 +185,12 @@ def draw(rows: Iterable[Row], path: str) -> int:
     return len(drawable) - len(shown)
 
 
-def _draw_run(ax: Any, row: Row) -> None:
+def _draw_run(ax: Axes, row: Row) -> None:
     from keras_regplus.plots import plot_diagnosis
 
-    metric, said = str(row.metric), row.diagnosis or Diagnosis("undecided")
-    plot_diagnosis(row.history[metric], row.history[f"val_{metric}"], said, metric=metric, ax=ax)
+    metric, diagnosis = str(row.metric), row.diagnosis or Diagnosis("undecided")
+    train, val = row.history[metric], row.history[f"val_{metric}"]
+    plot_diagnosis(train, val, diagnosis, metric=metric, ax=ax)
     # Names may hold a $, with which matplotlib begins a formula.
     ax.set_title(f"{row.run}: {row.verdict}", fontsize="medium", parse_math=False)
     ax.legend(fontsize="small")
