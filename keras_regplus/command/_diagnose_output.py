@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from keras_regplus.diagnosis import Diagnosis
+from keras_regplus.diagnosis import VERDICTS, Diagnosis
 from keras_regplus.histories.epochs import History, has_number
 
 if TYPE_CHECKING:
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["VERDICTS", "Row", "as_json", "as_table", "draw", "printable", "write"]
+__all__ = ["Row", "as_json", "as_table", "draw", "printable", "write"]
 
-VERDICTS = tuple(Diagnosis.DOTS)
 
 _STYLES = {"overfitting": "red", "diverging": "red", "healthy": "green"}
 # Other programs read piped output, and want one line for each run.

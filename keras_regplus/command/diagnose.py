@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from keras_regplus.command import _diagnose_output as output
-from keras_regplus.command._diagnose_output import VERDICTS, Row
-from keras_regplus.diagnosis import diagnose
+from keras_regplus.command._diagnose_output import Row
+from keras_regplus.diagnosis import VERDICTS, diagnose
 from keras_regplus.histories.epochs import History
 from keras_regplus.histories.metric_choice import choose_metric, direction, metrics_with_twin
 from keras_regplus.histories.runs import NoHistoryError, RunFiles, find_runs, read_run
