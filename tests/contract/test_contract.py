@@ -29,7 +29,7 @@ PUBLIC = {
     f"{room.__name__}.{name}": getattr(room, name)
     for room in [*ROOMS, keras_regplus]
     for name in room.__all__
-    if callable(getattr(room, name))
+    if inspect.isclass(getattr(room, name)) or inspect.isfunction(getattr(room, name))
 }
 CHECKS = {
     "schedule": testing.check_schedule,
