@@ -3,7 +3,13 @@
 from keras_regplus.schedules.compose import Clip, Join, Piecewise, Product
 from keras_regplus.schedules.recipes import early, late, one_cycle, warmup_hold_decay
 from keras_regplus.schedules.schedule import Schedule
-from keras_regplus.schedules.serialization import ScheduleLike, deserialize, get, serialize
+from keras_regplus.schedules.serialization import (
+    PartLike,
+    ScheduleLike,
+    deserialize,
+    get,
+    serialize,
+)
 from keras_regplus.schedules.shapes import (
     Constant,
     Cosine,
@@ -24,6 +30,7 @@ __all__ = [
     "Join",
     "Linear",
     "LinearWarmup",
+    "PartLike",
     "Piecewise",
     "Polynomial",
     "Product",

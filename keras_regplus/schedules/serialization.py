@@ -43,7 +43,7 @@ PartLike: TypeAlias = (
     | str
     | dict[str, Any]
 )
-"""What a user may pass as a part of another schedule: a `ScheduleLike` other than None."""
+"""What other schedules, such as `Join`, may be made of: a `ScheduleLike` other than None."""
 
 ScheduleLike: TypeAlias = PartLike | None
 """What a `schedule` argument may be; `get` turns it into a schedule.
