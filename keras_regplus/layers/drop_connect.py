@@ -139,9 +139,9 @@ class DropConnect(RateMixin, keras.layers.Wrapper):
         names = {variable.name for variable in self.layer.variables}
         if not names <= _DROPPED | _KEPT:
             rule = "a layer with kernels and a bias only"
-            found = f"{self.layer.name!r} with {', '.join(sorted(names))}"
+            received = f"{self.layer.name!r} with {', '.join(sorted(names))}"
             advice = "Wrap the plain layer; merge or remove what was added to it before training."
-            raise ValueError(f"DropConnect: `layer` must be {rule}, got {found}. {advice}")
+            raise ValueError(f"DropConnect: `layer` must be {rule}, got {received}. {advice}")
 
 
 def _checked_layer(layer: Any) -> keras.layers.Layer:

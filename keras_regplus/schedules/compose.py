@@ -312,7 +312,7 @@ def _checked_values(owner: str, values: Any) -> tuple[float, ...]:
 
 
 def _checked_list(owner: str, name: str, values: Any, advice: str) -> Sequence[Any]:
-    """Return `values`, or raise if it is no list or empty."""
+    """Return `values`, or raise if it is not a list or is empty."""
     rule = "a list with at least one entry"
     if not isinstance(values, (list, tuple)):
         raise TypeError(error_text(owner, name, rule, values, advice))

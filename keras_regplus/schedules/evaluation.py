@@ -1,4 +1,4 @@
-"""The value of a schedule at a time, with errors that say what the schedule does wrong."""
+"""The value of a schedule at a time, with errors that name the mistake of the schedule."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def evaluate(schedule: Callable[[Any], Any], t: Any) -> Any:
 
 
 def values_at(schedule: Callable[[Any], Any], times: np.ndarray) -> np.ndarray:
-    """The factors at whole `times`, all at once where the schedule takes arrays."""
+    """The factors at whole `times`, all at once if the schedule accepts arrays."""
     try:
         factors = evaluate(schedule, ops.convert_to_tensor(times, dtype="int32"))
         return np.broadcast_to(ops.convert_to_numpy(factors), times.shape).copy()

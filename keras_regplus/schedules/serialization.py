@@ -132,7 +132,7 @@ def deserialize(config: dict[str, Any] | None, custom_objects: dict[str, Any] | 
 def get(identifier: ScheduleLike) -> Any:
     """Turn what a user passed as a schedule into a schedule.
 
-    Use it where your own class takes a `schedule` argument.
+    Use it in a class of yours that has a `schedule` argument.
 
     A function is a schedule as it is: it takes the number of optimizer updates
     finished, a float32 scalar, and returns a factor, computed with `keras.ops`. For a

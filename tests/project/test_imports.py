@@ -189,6 +189,7 @@ DOCUMENTED = {
         "get",
     ],
     "keras_regplus.schedules": [
+        "PartLike",
         "Schedule",
         "ScheduleLike",
         "Unit",

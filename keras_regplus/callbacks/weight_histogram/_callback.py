@@ -325,7 +325,7 @@ class WeightHistogram(keras.callbacks.Callback):
             if writer.error is not None:
                 self._note(f"could not write to {self._folder(run)!r} ({_text(writer.error)})")
         if self._problem:
-            rest = "Histograms may be missing; the training goes on."
+            rest = "Histograms may be missing; training continues."
             self._warnings.warn(f"{self._problem}. {rest}", cause="records")
 
 

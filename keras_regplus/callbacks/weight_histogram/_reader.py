@@ -81,7 +81,7 @@ def host_view(tensor: Any) -> np.ndarray:
     else:
         array = np.asarray(tensor)
     if not np.can_cast(array.dtype, np.float64, "same_kind"):
-        raise TypeError(f"{array.dtype} values are no real numbers")
+        raise TypeError(f"{array.dtype} values are not real numbers")
     return array
 
 

@@ -55,7 +55,7 @@ class Recorder:
         Counting is left to the thread that iterates. The next record overwrites the copies,
         so it must wait until then.
         """
-        room = _BUDGET // len(self._buffers)
+        budget = _BUDGET // len(self._buffers)
         views: Arrays = {}
         summaries: list[Summary] = []
         pending: dict[str, Callable[[], Any]] = {}
@@ -66,8 +66,8 @@ class Recorder:
                     pending[name] = self._started_on_device(name, tensor)
                     continue
                 view = self._sampled(name, host_view(tensor).reshape(-1))
-                if (size := _aligned(view.nbytes)) <= room:
-                    views[name], room = view, room - size
+                if (size := _aligned(view.nbytes)) <= budget:
+                    views[name], budget = view, budget - size
                 else:
                     summaries += self._summaries({name: view}, {})
             except Exception as error:
