@@ -54,9 +54,9 @@ def custom_objects() -> dict[str, type]:
     for package in (schedules, regularizers, layers):
         for name in package.__all__:
             cls = getattr(package, name)
-            registered = keras.saving.get_registered_name(cls)
+            registered = keras.saving.get_registered_name(cls) if isinstance(cls, type) else ""
             # Abstract bases are not registered, and keep their plain name.
-            if isinstance(cls, type) and registered.startswith("keras_regplus>"):
+            if registered.startswith("keras_regplus>"):
                 classes[registered] = cls
     return classes
 

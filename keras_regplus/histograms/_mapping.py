@@ -1,8 +1,8 @@
 """Counts of float32 arrays in a few reads of memory, exact on the edges they report.
 
 The bucket of `x` is the whole part of `(x - lowest) * scale` in float32. That rounds, so
-it is not quite the bucket of the ideal edges; but it never falls as `x` rises, so each
-bucket has a first float32 value. These values are found by bisection and are the edges.
+it may differ from the bucket between the ideal edges; but it never falls as `x` rises, so
+each bucket has a first float32 value. Bisection finds these values, and they are the edges.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def mapped_counts(values: np.ndarray, lowest: float, highest: float, buckets: in
 
 
 def _digits(size: int, base: int) -> int:
-    """How many buckets to write as one number of 16 bits, since a number is dear to count.
+    """How many bucket indices to pack into one number of 16 bits, since counting is slow.
 
-    The more, the fewer numbers, but the more counts to add up in the end.
+    With more of them there are fewer numbers to count, but more counts to add up in the end.
     """
     most = min(2**16, size // 16)
     return 3 if base**3 <= most else 2 if base**2 <= most else 1

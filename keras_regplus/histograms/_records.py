@@ -1,4 +1,4 @@
-"""Records of an event file: their frame, and what TensorBoard finds in them.
+"""Records of an event file: their frame, and the values that TensorBoard reads from them.
 
 References:
     - [TFRecord](https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details),
@@ -24,7 +24,7 @@ Value = Histogram | float
 
 
 def version_record() -> bytes:
-    """What an event file begins with."""
+    """The first record of an event file."""
     from tensorboard.compat.proto.event_pb2 import Event
 
     event = Event(wall_time=time.time(), file_version="brain.Event:2")
@@ -37,8 +37,8 @@ def step_record(
     values: Iterable[tuple[str, Value]],
     descriptions: Mapping[str, str],
 ) -> bytes:
-    """All values of a step in one record: they are there together or not at all."""
-    # These modules load no TensorFlow; those of tensorboard that write files do.
+    """All values of a step in one record, so that they are written together or not at all."""
+    # These modules of tensorboard do not load TensorFlow; those that write files do.
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -59,7 +59,7 @@ def _summary_value(tag: str, value: Value, description: str | None) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def _metadata(plugin: str, description: str | None) -> Any:
-    """What says which of TensorBoard's tabs shows the value."""
+    """The metadata by which TensorBoard decides which tab shows the value."""
     name = f"tensorboard.plugins.{plugin}.metadata"
     create = importlib.import_module(name).create_summary_metadata
     return create(display_name=None, description=description)
@@ -103,10 +103,10 @@ _CRC_BLOCKS_AT_ONCE = 256
 def crc32c(data: bytes) -> int:
     """CRC-32C (Castagnoli) of `data`, as in RFC 3720.
 
-    The CRC of a block is the exclusive or of what each byte adds by itself, and
-    that depends only on its value and on how many bytes follow: one look-up for
-    all bytes of many blocks, instead of a loop under the interpreter lock. The
-    state before a block is added to its first four bytes.
+    The CRC of a block is the exclusive or of what each byte contributes by itself, and
+    that depends only on its value and on how many bytes follow. So one look-up covers
+    all bytes of many blocks, instead of a loop under the interpreter lock. The state
+    before a block is combined with its first four bytes.
     """
     content = np.frombuffer(data, np.uint8)
     state = 0xFFFFFFFF
@@ -120,14 +120,14 @@ def crc32c(data: bytes) -> int:
                 state >>= 8
             state = added
     rest = content[whole:].copy()
-    # A rest of less than four bytes takes as much of the state; what is left of it moves on.
+    # A rest shorter than four bytes absorbs as many bytes of the state; the others shift down.
     head = min(4, rest.size)
     rest[:head] ^= np.frombuffer(struct.pack("<I", state), np.uint8)[:head]
     return state >> 8 * head ^ _added(rest[None])[0] ^ 0xFFFFFFFF
 
 
 def _added(blocks: np.ndarray) -> list[int]:
-    """What the bytes of each block, a row, add to the CRC of what ends with it."""
+    """What the bytes of each block, a row, contribute to the CRC of data that ends with it."""
     following = np.arange(blocks.shape[1] - 1, -1, -1)
     return np.bitwise_xor.reduce(_crc_table()[following, blocks], axis=1).tolist()
 

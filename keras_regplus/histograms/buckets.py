@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_regplus._checks import count, error_text
 from keras_regplus.histograms._mapping import BLOCK, can_map, mapped_counts, mapped_edges
 
 __all__ = ["Histogram", "histogram", "histograms_of"]
 
-# With fewer values, finding the edges of a map costs more than comparing with each edge.
+# For fewer values, to find the edges of a map takes longer than to compare with each edge.
 _FEW = 65_536
 
 
 class Histogram(NamedTuple):
-    """What `histogram` returns.
+    """The result of `histogram`.
+
+    Use it to plot the counts, or hand it to `EventWriter.add`.
 
     Attributes:
         edges: The bounds of the buckets, float64, one more than there are buckets.
@@ -37,27 +40,27 @@ class Histogram(NamedTuple):
     not_finite: int
 
 
-def histogram(values: Any, buckets: int = 30) -> Histogram:
+def histogram(values: ArrayLike, buckets: int = 30) -> Histogram:
     """Counts the finite values in buckets of equal width from the lowest to the highest.
 
     Use it where `numpy.histogram` fails or is slow: on NaN and infinite values,
-    on bfloat16 and float8, on ranges that overflow. The counts are those of
-    `numpy.histogram` on the edges that are returned, exactly. The edges are
+    on bfloat16 and float8, on ranges that overflow. The counts are exactly those of
+    `numpy.histogram` on the edges that are returned. The edges are
     rounded to the precision of the values, so that no comparison rounds.
 
-    An array of equal values has buckets of no width, the last of which holds
-    them all; an array without finite values has edges and counts of zero.
+    If all values are equal, the buckets have no width, and the last one holds all values;
+    without finite values all edges and counts are zero.
 
     Args:
-        values: Array of real numbers, of any shape and size.
+        values: Array of real numbers, of any shape and size, or a tensor that NumPy can read.
         buckets: Number of buckets, at least 1. Defaults to 30.
 
     Returns:
         A `Histogram` of `edges`, `counts` and `not_finite`.
 
     Raises:
-        TypeError: The values are no real numbers, or `buckets` is no number.
-        ValueError: `buckets` is below 1 or no whole number.
+        TypeError: If `values` are not real numbers, or `buckets` is not a number.
+        ValueError: If `buckets` is not a whole number of at least 1.
 
     Example:
         >>> from keras_regplus.histograms import histogram
@@ -73,8 +76,8 @@ def histogram(values: Any, buckets: int = 30) -> Histogram:
     return histograms_of([values], buckets)[0]
 
 
-def histograms_of(arrays: Iterable[Any], buckets: int) -> list[Histogram]:
-    """The histogram of each array: together many small ones are faster than one by one."""
+def histograms_of(arrays: Iterable[ArrayLike], buckets: int) -> list[Histogram]:
+    """The histogram of each array; many small arrays at once are faster than one by one."""
     flat = [np.asarray(values).reshape(-1) for values in arrays]
     ranges = [_Range.of(values) for values in flat]
     plain = [i for i, known in enumerate(ranges) if known.is_plain(flat[i].size, buckets)]
@@ -104,7 +107,7 @@ class _Range(NamedTuple):
         number = _working_type(values.dtype)
         lowest, highest, finite = math.inf, -math.inf, 0
         for block in _blocks(values, number):
-            # Both show it when a value is NaN or infinite.
+            # One of the two is not finite if any value is NaN or infinite.
             low, high = float(block.min()), float(block.max())
             if not math.isfinite(low) or not math.isfinite(high):
                 block = block[np.isfinite(block)]
@@ -119,7 +122,7 @@ class _Range(NamedTuple):
         return self.lowest, self.highest
 
     def is_plain(self, size: int, buckets: int) -> bool:
-        """Whether a map to the buckets will do."""
+        """Whether buckets can be computed from values, without comparing with each edge."""
         is_plain = self.number == np.float32 and self.finite == size
         return is_plain and can_map(self.lowest, self.highest, buckets)
 
@@ -127,7 +130,7 @@ class _Range(NamedTuple):
 def _compared(values: np.ndarray, known: _Range, buckets: int) -> Histogram:
     """The histogram by comparing each value with each edge."""
     edges = _edges(known.lowest, known.highest, buckets).astype(known.number)
-    # Minimum and maximum are edges, so nothing lies outside and only the inner ones need a count.
+    # The outer edges are the lowest and the highest value: only the inner ones need a count.
     below = np.concatenate(([0], _count_below(edges[1:-1], values), [known.finite]))
     return Histogram(edges.astype(np.float64), np.diff(below), values.size - known.finite)
 
@@ -151,10 +154,10 @@ def _blocks(values: np.ndarray, number: np.dtype) -> Iterator[np.ndarray]:
 
 
 def _edges(lowest: float, highest: float, buckets: int) -> np.ndarray:
-    # The width of the widest float64 ranges is no float64.
+    # The width of the widest float64 ranges overflows.
     scale = 0.5 if math.isinf(highest - lowest) else 1.0
     edges = np.linspace(lowest * scale, highest * scale, buckets + 1) / scale
-    # Steps between subnormal numbers are rounded, and may add up to more than the range.
+    # Steps between subnormal numbers are rounded, and may sum to more than the range.
     return np.minimum(edges, highest)
 
 

@@ -1,4 +1,4 @@
-"""Event files: one after another, where one cannot be written any more."""
+"""Event files: a new one is begun when one can no longer be written."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class _Stream(Protocol):
 
 
 class EventFile:
-    """Event file that is given up for a new one when a write fails.
+    """An event file that is replaced by a new one when a write fails.
 
-    Readers stop at a torn record, and all that is appended to it stays invisible.
+    Readers stop at a torn record, so anything appended after one would stay invisible.
     """
 
     def __init__(self, folder: str):
@@ -43,7 +43,7 @@ class EventFile:
         self._holds_records = False
 
     def open(self) -> None:
-        """Make the folder and the file; what is wrong with them is in `error`."""
+        """Make the folder and the file; a failure is kept in `error`."""
         try:
             self._stream = self._new_stream()
         except Exception as error:
@@ -56,7 +56,7 @@ class EventFile:
         values: Iterable[tuple[str, Value]],
         descriptions: Mapping[str, str],
     ) -> None:
-        """Append the values of a step, all or none; what went wrong is in `error`."""
+        """Append the values of a step, all or none; a failure is kept in `error`."""
         try:
             record = step_record(step, wall_time, values, descriptions)
         except Exception as error:
@@ -79,7 +79,7 @@ class EventFile:
         try:
             self._append(record)
         except Exception as error:
-            # The trouble may be with this file alone: one more try, in a new one.
+            # The problem may be with this file alone: try once more, in a new one.
             self._give_up(error)
             self._append(record)
 
@@ -96,7 +96,7 @@ class EventFile:
     def _give_up(self, error: Exception) -> None:
         self._note(error)
         if self._stream is not None and not self._holds_records:
-            # On a full disk each step would leave a file behind that says nothing.
+            # On a full disk each step would leave an empty file behind.
             with contextlib.suppress(Exception):
                 self._stream.discard()
         self.close()
@@ -135,7 +135,7 @@ class _LocalFile:
 
 
 def _opened(path: str) -> BinaryIO:
-    # Unbuffered: each record is with the operating system at once, should the process be killed.
+    # Unbuffered, so that the operating system has each record even if the process is killed.
     return open(path, "xb", buffering=0)
 
 
@@ -153,7 +153,7 @@ class _RemoteFile:
         self._file.flush()
 
     def exists(self) -> bool:
-        # Asking costs a request, and stores do not lose files as a deleted folder does.
+        # To ask costs a request, and files in a store rarely vanish as those of a folder do.
         return True
 
     def discard(self) -> None:
@@ -178,7 +178,7 @@ def remote_problem(path: str) -> str | None:
 
 
 def _file_layer() -> Any:
-    # The part of tensorboard that stands in for TensorFlow's, and loads none of it.
+    # The replacement for TensorFlow's file layer in tensorboard; it does not load TensorFlow.
     from tensorboard.compat.tensorflow_stub.io import gfile
 
     return gfile

@@ -9,22 +9,22 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_regplus.histograms._records import Value
+from keras_regplus.histograms.buckets import Histogram
 from keras_regplus.histograms.event_file import EventFile
 
 __all__ = ["EventWriter"]
 
-# Far more than a slow disk needs; a disk that hangs must not hold a training for ever.
+# Far longer than a slow disk needs; a disk that hangs must not stop a training forever.
 _PATIENCE_SECONDS = 30.0
 
 
 class EventWriter:
     """Writes histograms and scalars into an event file, in a thread of its own.
 
-    Use it to log outside of `fit`. What was handed over is on disk
-    when `close` returns; an interpreter that exits and a writer that is dropped
-    close themselves. An error while writing never reaches the caller: it is
-    kept in `error`, and the writer goes on in a new file.
+    Use it to log outside of `fit`. When `close` returns, everything added before is on
+    disk; a writer closes itself when it is garbage collected or the interpreter exits. An
+    error while writing is not raised: it is kept in `error`, and the writer continues in a
+    new file.
 
     Args:
         folder: Folder of the event file, made if it is missing; local, or a URL
@@ -67,28 +67,74 @@ class EventWriter:
     def add(
         self,
         step: int,
-        values: Iterable[tuple[str, Value]],
+        values: Iterable[tuple[str, Histogram | float]],
         descriptions: Mapping[str, str] | None = None,
     ) -> None:
-        """Hand over pairs of a tag and a histogram or number; the thread consumes a lazy iterable.
+        """Add the values of one step; the thread of the writer writes them.
 
-        All of them are one record, there as a whole or not at all. `descriptions` by tag
-        are shown by TensorBoard beside the tag.
+        They become one record, which is written as a whole or not at all.
+
+        Args:
+            step: The step that TensorBoard shows them at, a whole number of at least 0.
+            values: Pairs of a tag and a `Histogram` or a number. A lazy iterable is
+                consumed in the thread of the writer.
+            descriptions: Text that TensorBoard shows beside a tag, by tag. Defaults to
+                None: no text.
+
+        Returns:
+            None, at once. What goes wrong later is kept in `error`.
+
+        Example:
+            >>> import tempfile
+            >>> from keras_regplus.histograms import EventWriter
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     writer = EventWriter(folder)
+            ...     writer.add(1, [("loss", 0.5)], descriptions={"loss": "On the test set."})
+            ...     writer.close()
         """
         self._last_is_done = threading.Event()
         self._jobs.put((step, time.time(), values, descriptions or {}, self._last_is_done))
 
     def wait(self) -> bool:
-        """Wait until all that was handed over is written; False where that takes too long.
+        """Wait until everything added is written.
 
-        A disk that hangs is waited for once: as long as it does, further calls
-        return at once.
+        It waits for at most 30 seconds. After a call that gave up, further calls return at
+        once until the disk responds again.
+
+        Returns:
+            Whether everything is written.
+
+        Example:
+            >>> import tempfile
+            >>> from keras_regplus.histograms import EventWriter
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     writer = EventWriter(folder)
+            ...     writer.add(1, [("loss", 0.5)])
+            ...     writer.wait()
+            ...     writer.close()
+            True
         """
         self._hangs = not self._last_is_done.wait(0 if self._hangs else _PATIENCE_SECONDS)
         return not self._hangs
 
     def close(self) -> None:
-        """Write what was handed over and close the file. Nothing may be added afterwards."""
+        """Write everything added, and close the file.
+
+        It waits for at most 30 seconds. Nothing may be added afterwards; a second call does
+        nothing.
+
+        Returns:
+            None. Look at `error` for what could not be written.
+
+        Example:
+            >>> import tempfile
+            >>> from keras_regplus.histograms import EventWriter
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     writer = EventWriter(folder)
+            ...     writer.close()
+            ...     writer.error is None
+            True
+        """
         self._finish()
 
 
@@ -96,7 +142,7 @@ def _work(jobs: queue.SimpleQueue[Any], file: EventFile) -> None:
     while (job := jobs.get()) is not None:
         *record, is_done = job
         file.write_step(*record)
-        # An iterable that was given up halfway still holds its arrays.
+        # An iterable that was left half consumed still holds its arrays.
         del job, record
         is_done.set()
     file.close()

@@ -18,7 +18,7 @@ _NEAR = 0.01
 
 
 def statistics(values: np.ndarray, previous: np.ndarray | None = None) -> dict[str, float]:
-    """The numbers of `STATISTICS`; those that mean nothing here are left out.
+    """The numbers of `STATISTICS`; those that are not finite are left out.
 
     Values that are NaN or infinite are left out. `zeros` and `near_zeros` are shares of
     the others; near zero is below a hundredth of the root mean square. `update_ratio` is
@@ -32,7 +32,7 @@ def statistics(values: np.ndarray, previous: np.ndarray | None = None) -> dict[s
     variance = math.fsum(float(np.sum((block - mean) ** 2)) for block in _finite(values)) / size
     squares = math.fsum(float(np.dot(block, block)) for block in _finite(values))
     near = _NEAR * math.sqrt(squares / size)
-    found = {
+    numbers = {
         "mean": mean,
         "std": math.sqrt(variance),
         "norm": math.sqrt(squares),
@@ -40,8 +40,8 @@ def statistics(values: np.ndarray, previous: np.ndarray | None = None) -> dict[s
         "near_zeros": sum(np.count_nonzero(abs(block) < near) for block in _finite(values)) / size,
     }
     if previous is not None:
-        found["update_ratio"] = _update_ratio(values, previous.reshape(-1))
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+        numbers["update_ratio"] = _update_ratio(values, previous.reshape(-1))
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def _update_ratio(values: np.ndarray, previous: np.ndarray) -> float:

@@ -1,7 +1,7 @@
-"""Masks of dropped blocks: where blocks may begin, how often they must, what they cover.
+"""Masks of dropped blocks: where blocks may begin, with which probability, what they cover.
 
-A block lies wholly inside of the map, so cells near a border are covered by fewer of the
-possible blocks than those in the middle. Sizes may be tensors, where a model is built for
+A block lies wholly inside the map, so cells near a border are covered by fewer of the
+possible blocks than those in the middle. Sizes may be tensors, if a model is built for
 maps of any size.
 """
 
@@ -19,12 +19,12 @@ _NEWTON_STEPS = 8
 
 
 def clipped(block: int, size: Any) -> int:
-    """The block's length on an axis of `size` cells, as far as that is known beforehand."""
+    """The block's length on an axis of `size` cells, cut to it where it is known beforehand."""
     return min(block, size) if isinstance(size, int) else block
 
 
 def positions(size: Any, block: int) -> Any:
-    """How many places an axis has for a block to begin at; a block too long has one."""
+    """At how many places of an axis a block can begin; a block that is too long has one."""
     free = size - block + 1
     return max(free, 1) if isinstance(free, int) else ops.maximum(free, 1)
 
@@ -38,14 +38,14 @@ def block_probability(rate: Any, sizes: Sequence[Any], blocks: Sequence[int], ex
     rate = ops.convert_to_tensor(rate, "float32")
     covering = _covering_blocks(sizes, blocks)
     probability = _exact(rate, covering) if exact else rate / ops.mean(covering)
-    # All is dropped at rate 1, which the paper's formula, counting overlaps twice, misses.
+    # At rate 1 all is dropped; the paper's formula, which counts overlaps twice, drops less.
     return ops.where(rate >= 1.0, ops.ones_like(rate), probability)
 
 
 def padded(drawn: Any, axes: Sequence[int], blocks: Sequence[int]) -> Any:
-    """The numbers drawn, with room around them in which no block begins.
+    """The numbers drawn, with a border around them in which no block begins.
 
-    Numbers, since torch's compiler fails on a padding of booleans.
+    Numbers, since torch's compiler fails to pad booleans.
     """
     padding = [(0, 0)] * len(drawn.shape)
     for axis, block in zip(axes, blocks, strict=True):
@@ -56,8 +56,8 @@ def padded(drawn: Any, axes: Sequence[int], blocks: Sequence[int]) -> Any:
 def cover(begun: Any, axis: int, size: Any, block: int) -> Any:
     """The cells along `axis` that lie in a block, from the padded positions where blocks begin.
 
-    Cells are joined with neighbours 1, 2, 4, ... away. These log2(block) passes over booleans
-    take blocks of even length as well.
+    Cells are joined with neighbours 1, 2, 4, ... away, in log2(block) passes over booleans.
+    This also works for blocks of even length.
     """
     cells, reach = begun, 1
     while reach < block:

@@ -1,4 +1,4 @@
-"""What the layers that drop something share: the rate of the moment, the draw, the scale."""
+"""What the layers that drop something share: the current rate, the draw, the scale."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RateMixin(ScheduledMixin):
     """A layer that drops a share `rate` of something while training.
 
     A subclass sets `rate`, `schedule`, `seed` and `seed_generator` in its constructor. The
-    generator is made at rate 0, too: the rate may rise, and no generator can be added later.
+    generator is made even at rate 0: the rate may rise, and no generator can be added later.
     """
 
     _kind = "rate"
@@ -45,16 +45,16 @@ class RateMixin(ScheduledMixin):
         """Set a share of `values` to 0, and scale the others so that the expectation is kept.
 
         One number is drawn for each element of `mask_shape`, which broadcasts to `values`. It
-        is drawn in float32: half precision has too few numbers for small rates. What is dropped
-        is selected, not multiplied, so that infinite values are dropped, too.
+        is drawn in float32: half precision has too few numbers for small rates. Dropped values
+        are replaced, not multiplied by 0, so that infinite values become 0, too.
         """
         rate = self._rate_now()
         drawn = keras.random.uniform(mask_shape, dtype="float32", seed=self.seed_generator)
         keep, zero = drawn >= rate, ops.zeros((), values.dtype)
         if scaled:
-            # A selection on either side of the scale: neither pass then ends with the scale,
+            # A selection before and after the scale: neither pass then ends with the scale,
             # which XLA would write out as an array as large as the values before it adds up.
-            # Where one draw holds for many values, it does better with the scale outside.
+            # If one draw is for many values, a single selection after the scale is faster.
             if keras.backend.backend() == "jax" and tuple(mask_shape) == tuple(values.shape):
                 values = ops.where(keep, values, zero)
             values = values * ops.cast(keep_scale(rate), values.dtype)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -10,23 +11,24 @@ from keras import ops
 from keras_regplus._checks import boolean, count, error_text, one_of
 from keras_regplus.layers import _block_masks as masks
 from keras_regplus.layers._rates import RateMixin, checked_rate, keep_scale
+from keras_regplus.schedules import ScheduleLike
 from keras_regplus.schedules.serialization import checked_schedule
 
 
 class _DropBlock(RateMixin, keras.layers.Layer):
-    """What DropBlock does on maps of `_rank` axes."""
+    """DropBlock on maps of `_rank` axes."""
 
     _rank: int
 
     def __init__(
         self,
         rate: float,
-        block_size: Any,
-        schedule: Any = None,
+        block_size: int | Sequence[int],
+        schedule: ScheduleLike = None,
         *,
         exact_rate: bool = False,
         shared_mask: bool = False,
-        data_format: str | None = None,
+        data_format: Literal["channels_last", "channels_first"] | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ):
@@ -52,7 +54,7 @@ class _DropBlock(RateMixin, keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         rank = self._rank + 2
         if len(input_shape) != rank:
             owner = type(self).__name__
@@ -69,7 +71,7 @@ class _DropBlock(RateMixin, keras.layers.Layer):
         kept = inputs * ops.cast(keep_scale(share), inputs.dtype)
         return ops.where(dropped, ops.zeros_like(kept), kept)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class _DropBlock(RateMixin, keras.layers.Layer):
             drawn_shape[channels] = 1
         for axis, size, block in zip(axes, sizes, blocks, strict=True):
             drawn_shape[axis] = masks.positions(size, block)
-        # In half precision there are too few numbers for the small probabilities here.
+        # Half precision has too few numbers for the small probabilities here.
         drawn = keras.random.uniform(drawn_shape, dtype="float32", seed=self.seed_generator)
         drawn = masks.padded(drawn, axes, blocks)
         cells = drawn < masks.block_probability(self._rate_now(), sizes, blocks, self.exact_rate)
@@ -100,8 +102,8 @@ class _DropBlock(RateMixin, keras.layers.Layer):
 class DropBlock1D(_DropBlock):
     """DropBlock for sequences: drops runs of neighbouring steps.
 
-    Use it after convolutions over time. See `DropBlock2D` for what is drawn and how it is
-    scaled.
+    Use it after convolutions over time. See `DropBlock2D` for how blocks are drawn and
+    what is kept is scaled.
 
     Args:
         rate: The base rate, from 0 to 1.
@@ -119,9 +121,15 @@ class DropBlock1D(_DropBlock):
         inputs: A float tensor of rank 3.
         training: Whether to drop anything. Defaults to False.
 
+    Output shape:
+        That of the inputs.
+
     Raises:
-        TypeError: If an argument is of the wrong kind.
-        ValueError: If an argument is out of range, or the inputs have another rank.
+        TypeError: If `rate` or `block_size` is not a number, `schedule` is not a schedule, or
+            `exact_rate` or `shared_mask` is not a boolean.
+        ValueError: If `rate` lies outside 0 to 1, `block_size` is not a whole number of at
+            least 1 or has the wrong length, `data_format` is unknown, or `inputs` have
+            another rank.
 
     Example:
         >>> import keras
@@ -131,8 +139,8 @@ class DropBlock1D(_DropBlock):
         (2, 50, 4)
 
     References:
-        - Ghiasi et al., "DropBlock: A regularization method for convolutional networks",
-          arXiv 1810.12890.
+        - [Ghiasi et al., "DropBlock: A regularization method for convolutional networks"
+          (2018)](https://arxiv.org/abs/1810.12890)
     """
 
     _rank = 1
@@ -142,19 +150,19 @@ class DropBlock1D(_DropBlock):
 class DropBlock2D(_DropBlock):
     """Dropout of contiguous blocks of a feature map.
 
-    Use it in convolutional networks, where neighbouring values tell the same and dropping
-    single ones hides little. The paper raises the rate from 0 during training, as
-    `schedules.LinearWarmup` does; that needs the callback `RegularizationScheduler` in the
-    callbacks of `fit`. A change of rate never compiles again.
+    Use it in convolutional networks, where neighbouring values carry the same information
+    and dropping single ones hides little. The paper raises the rate from 0 during training,
+    as `schedules.LinearWarmup` does; that needs the callback `RegularizationScheduler` in
+    the callbacks of `fit`. A change of rate does not recompile the model.
 
-    Blocks lie wholly inside of the map, in every sample at other places, and begin at each
-    possible place with the same probability. The paper's formula for it takes no account
-    of overlaps: less than the rate is dropped, 0.36 for a rate of 0.5 on a map of 14 by 14
-    with blocks of 7. With `exact_rate=True` it is solved for, and the mean share dropped is
-    the rate. At rate 1 everything is dropped either way. What is kept is multiplied, as
-    in the paper, by the number of all cells over that of the kept ones, both counted over the
-    whole batch. Masks are drawn in float32. Outside training the inputs pass through
-    unchanged.
+    Blocks lie wholly inside the map, at other places in each sample, and begin at every
+    possible place with the same probability. The paper's formula for this probability
+    ignores overlaps, so less than the rate is dropped: 0.36 for a rate of 0.5 on a map of
+    14 by 14 with blocks of 7. `exact_rate=True` solves for the probability at which the mean
+    share dropped is the rate. At rate 1 everything is dropped either way. As in the paper,
+    kept values are multiplied by the number of all cells over that of the kept ones, both
+    counted over the whole batch. Masks are drawn in float32. Outside training the inputs
+    pass through unchanged.
 
     Args:
         rate: The base rate, from 0 to 1: the share of cells to drop.
@@ -174,9 +182,15 @@ class DropBlock2D(_DropBlock):
         inputs: A float tensor of rank 4.
         training: Whether to drop anything. Defaults to False.
 
+    Output shape:
+        That of the inputs.
+
     Raises:
-        TypeError: If an argument is of the wrong kind.
-        ValueError: If an argument is out of range, or the inputs have another rank.
+        TypeError: If `rate` or `block_size` is not a number, `schedule` is not a schedule, or
+            `exact_rate` or `shared_mask` is not a boolean.
+        ValueError: If `rate` lies outside 0 to 1, `block_size` is not a whole number of at
+            least 1 or has the wrong length, `data_format` is unknown, or `inputs` have
+            another rank.
 
     Example:
         >>> import keras
@@ -187,8 +201,8 @@ class DropBlock2D(_DropBlock):
         True
 
     References:
-        - Ghiasi et al., "DropBlock: A regularization method for convolutional networks",
-          arXiv 1810.12890.
+        - [Ghiasi et al., "DropBlock: A regularization method for convolutional networks"
+          (2018)](https://arxiv.org/abs/1810.12890)
     """
 
     _rank = 2
@@ -198,8 +212,8 @@ class DropBlock2D(_DropBlock):
 class DropBlock3D(_DropBlock):
     """DropBlock for volumes and videos: drops cuboids.
 
-    Use it after three-dimensional convolutions. See `DropBlock2D` for what is drawn and how
-    it is scaled.
+    Use it after three-dimensional convolutions. See `DropBlock2D` for how blocks are drawn
+    and what is kept is scaled.
 
     Args:
         rate: The base rate, from 0 to 1.
@@ -218,9 +232,15 @@ class DropBlock3D(_DropBlock):
         inputs: A float tensor of rank 5.
         training: Whether to drop anything. Defaults to False.
 
+    Output shape:
+        That of the inputs.
+
     Raises:
-        TypeError: If an argument is of the wrong kind.
-        ValueError: If an argument is out of range, or the inputs have another rank.
+        TypeError: If `rate` or `block_size` is not a number, `schedule` is not a schedule, or
+            `exact_rate` or `shared_mask` is not a boolean.
+        ValueError: If `rate` lies outside 0 to 1, `block_size` is not a whole number of at
+            least 1 or has the wrong length, `data_format` is unknown, or `inputs` have
+            another rank.
 
     Example:
         >>> import keras
@@ -230,8 +250,8 @@ class DropBlock3D(_DropBlock):
         (1, 4, 8, 8, 2)
 
     References:
-        - Ghiasi et al., "DropBlock: A regularization method for convolutional networks",
-          arXiv 1810.12890.
+        - [Ghiasi et al., "DropBlock: A regularization method for convolutional networks"
+          (2018)](https://arxiv.org/abs/1810.12890)
     """
 
     _rank = 3

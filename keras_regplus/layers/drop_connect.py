@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_regplus._checks import error_text
 from keras_regplus.layers._rates import RateMixin, checked_rate
+from keras_regplus.schedules import ScheduleLike
 from keras_regplus.schedules.serialization import checked_schedule
 
 _LAYERS = (
@@ -36,20 +37,20 @@ class DropConnect(RateMixin, keras.layers.Wrapper):
 
     At each call at time t every element of a kernel is set to 0 with probability
     `r = rate * schedule(t)`, the others are multiplied by `1 / (1 - r)`, so the expectation of
-    the kernel is kept; `r = 1` gives zeros. What `callbacks.actions.RaiseDropout` adds comes on
-    top. Biases are kept. Outside training, and in `get_weights()`, the layer is the plain one,
-    so weights can be set both ways. Penalties see the whole kernel. Without a schedule
-    nothing changes the rate.
+    the kernel is kept; `r = 1` gives zeros. `callbacks.actions.RaiseDropout` can add to the
+    rate. Biases are never dropped. Outside training the wrapped layer runs as it is, and
+    `get_weights()` gives its whole weights. Penalties see the whole kernel. Without a
+    schedule the rate is constant.
 
-    The paper does it otherwise in three ways: it draws a mask for each example, where this
+    The paper differs in three ways: it draws a mask for each example, where this
     layer draws one for the batch; it masks biases, too; and it averages over masks at
     inference by sampling from a normal distribution, where this layer scales in training
-    and takes the mean. EfficientNet's "drop connect" is another thing: that is `DropPath`.
+    and takes the mean. EfficientNet's "drop connect" is something else: it is `DropPath`.
 
     Args:
         layer: The layer to run: a Dense, EinsumDense, Conv1D to Conv3D, DepthwiseConv1D or 2D,
             or SeparableConv1D or 2D of Keras, or a subclass without other weights. A layer
-            that is quantized or has LoRA weights can be used, but not trained.
+            that is quantized or has LoRA weights can be called, but not trained.
         rate: The base rate, from 0 to 1.
         schedule: A schedule of `keras_regplus.schedules`, a Keras
             `LearningRateSchedule` used as a factor, a function, a config, or None for a constant
@@ -61,11 +62,14 @@ class DropConnect(RateMixin, keras.layers.Wrapper):
         inputs: What `layer` takes.
         training: Whether to drop anything. Defaults to False.
 
+    Output shape:
+        That of `layer`.
+
     Raises:
-        TypeError: If `layer` is no layer of these kinds, `rate` is not a number, or `schedule`
-            is no schedule.
-        ValueError: If `rate` lies outside 0 to 1, or, when the layer is built or trained,
-            if it has weights other than kernels and a bias.
+        TypeError: If `layer` is not a layer of these kinds, `rate` is not a number, or
+            `schedule` is not a schedule.
+        ValueError: If `rate` lies outside 0 to 1, or, when it is built or trained, if `layer`
+            has weights other than kernels and a bias.
 
     Example:
         >>> import keras
@@ -79,14 +83,15 @@ class DropConnect(RateMixin, keras.layers.Wrapper):
         [[3.0, 3.0, 3.0]]
 
     References:
-        - Wan et al., "Regularization of Neural Networks using DropConnect", 2013.
+        - [Wan et al., "Regularization of Neural Networks using DropConnect"
+          (2013)](https://proceedings.mlr.press/v28/wan13.html)
     """
 
     def __init__(
         self,
         layer: keras.layers.Layer,
         rate: float,
-        schedule: Any = None,
+        schedule: ScheduleLike = None,
         seed: int | None = None,
         **kwargs: Any,
     ):
@@ -100,9 +105,9 @@ class DropConnect(RateMixin, keras.layers.Wrapper):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = layer.supports_masking
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
-        # What Keras itself adds to a layer can be loaded, and used outside training.
+        # Weights that Keras itself adds to a layer can be loaded, and used outside training.
         quantized = self.layer.quantization_mode is not None
         if not quantized and not getattr(self.layer, "lora_enabled", False):
             self._check_weights()
@@ -111,8 +116,8 @@ class DropConnect(RateMixin, keras.layers.Wrapper):
         if not self._drops(training):
             return self.layer(inputs)
         self._check_weights()
-        # All weights are named, because on JAX the scope hides those of the step; and masks
-        # are drawn outside it, because it would swallow the steps of the seed generator.
+        # All weights are listed, because on JAX the scope hides those of the step. Masks are
+        # drawn outside it, because it would discard the new state of the seed generator.
         values = [(variable, self._dropped(variable)) for variable in self.layer.variables]
         with keras.StatelessScope(values, collect_losses=True, initialize_variables=False) as scope:
             outputs = self.layer(inputs)
@@ -120,7 +125,7 @@ class DropConnect(RateMixin, keras.layers.Wrapper):
             self.layer.add_loss(loss)
         return outputs
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return self.layer.compute_output_shape(input_shape)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
@@ -134,9 +139,9 @@ class DropConnect(RateMixin, keras.layers.Wrapper):
         names = {variable.name for variable in self.layer.variables}
         if not names <= _DROPPED | _KEPT:
             rule = "a layer with kernels and a bias only"
-            found = f"{self.layer.name!r} with {', '.join(sorted(names))}"
+            received = f"{self.layer.name!r} with {', '.join(sorted(names))}"
             advice = "Wrap the plain layer; merge or remove what was added to it before training."
-            raise ValueError(f"DropConnect: `layer` must be {rule}, got {found}. {advice}")
+            raise ValueError(f"DropConnect: `layer` must be {rule}, got {received}. {advice}")
 
 
 def _checked_layer(layer: Any) -> keras.layers.Layer:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
 from keras_regplus._checks import boolean, count, error_text, finite_number, one_of
 from keras_regplus.layers._rates import RateMixin, checked_rate
+from keras_regplus.schedules import ScheduleLike
 from keras_regplus.schedules.serialization import checked_schedule
 
 
@@ -23,20 +24,20 @@ class DropPath(RateMixin, keras.layers.Layer):
     With a schedule, the callback `RegularizationScheduler` must be in the callbacks of `fit`.
 
     At time t the branch is set to 0 with probability `r = rate * schedule(t)`, otherwise it is
-    multiplied by `1 / (1 - r)`, so the expectation is kept; `r = 1` gives zeros. What
-    `callbacks.actions.RaiseDropout` adds comes on top. Outside training the inputs pass
-    through unchanged. Without a schedule nothing changes the rate.
+    multiplied by `1 / (1 - r)`, so the expectation is kept; `r = 1` gives zeros.
+    `callbacks.actions.RaiseDropout` can add to the rate. Outside training the inputs pass
+    through unchanged. Without a schedule the rate is constant.
 
-    The paper draws once for a batch and scales the branch when testing, by `1 - r`. Today one
-    draws for each sample and scales in training, which is the default here.
+    The paper draws once for a batch and scales the branch at inference, by `1 - r`. Today it
+    is common to draw for each sample and to scale in training, which is the default here.
 
     Args:
         rate: The base rate, from 0 to 1.
         schedule: A schedule of `keras_regplus.schedules`, a Keras
             `LearningRateSchedule` used as a factor, a function, a config, or None for a constant
             rate. A rate above 1 counts as 1. Defaults to None.
-        per: What shares one draw: `"sample"`, each row of the batch has its own, or `"batch"`,
-            as in the paper. Defaults to `"sample"`.
+        per: What is drawn for: `"sample"`, each row of the batch by itself, or `"batch"`, all
+            rows together, as in the paper. Defaults to `"sample"`.
         scale_by_keep: Whether a branch that is kept is scaled up in training. If False, the
             expectation is not kept. Defaults to True.
         seed: An integer that makes the draws repeatable. Defaults to None.
@@ -46,11 +47,14 @@ class DropPath(RateMixin, keras.layers.Layer):
         inputs: A float tensor of any rank from 1, the batch first.
         training: Whether to drop anything. Defaults to False.
 
+    Output shape:
+        That of the inputs.
+
     Raises:
-        TypeError: If `rate` is not a number, `schedule` is no schedule, or `scale_by_keep` is
-            no boolean.
-        ValueError: If `rate` lies outside 0 to 1, `per` is something else, or the inputs have
-            no batch.
+        TypeError: If `rate` is not a number, `schedule` is not a schedule, or `scale_by_keep`
+            is not a boolean.
+        ValueError: If `rate` lies outside 0 to 1, `per` is unknown, or `inputs` have no batch
+            axis.
 
     Example:
         >>> import keras, numpy as np
@@ -61,14 +65,15 @@ class DropPath(RateMixin, keras.layers.Layer):
         [[0.0, 0.0], [2.0, 2.0]]
 
     References:
-        - Huang et al., "Deep Networks with Stochastic Depth", 2016, arXiv 1603.09382.
+        - [Huang et al., "Deep Networks with Stochastic Depth"
+          (2016)](https://arxiv.org/abs/1603.09382)
     """
 
     def __init__(
         self,
         rate: float,
-        schedule: Any = None,
-        per: str = "sample",
+        schedule: ScheduleLike = None,
+        per: Literal["sample", "batch"] = "sample",
         scale_by_keep: bool = True,
         seed: int | None = None,
         **kwargs: Any,
@@ -93,7 +98,7 @@ class DropPath(RateMixin, keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) == 0:
             rule = "a tensor with a batch axis"
             raise ValueError(
@@ -107,7 +112,7 @@ class DropPath(RateMixin, keras.layers.Layer):
         mask_shape = (draws, *[1] * (len(inputs.shape) - 1))
         return self._drop(inputs, mask_shape, scaled=self.scale_by_keep)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
@@ -115,10 +120,14 @@ class DropPath(RateMixin, keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def drop_path_rates(depths: int | Sequence[int], max_rate: float, start: str = "zero") -> list[Any]:
+def drop_path_rates(
+    depths: int | Sequence[int],
+    max_rate: float,
+    start: Literal["zero", "step"] = "zero",
+) -> list[Any]:
     """The rate of each block's `DropPath`: linear in the depth, `max_rate` at the last block.
 
-    Use it where a network is built, to hand each block its rate.
+    Use it when you build a network, to give each block its rate.
 
     Args:
         depths: The number of blocks, or a list with the number of blocks of each stage.
@@ -131,9 +140,9 @@ def drop_path_rates(depths: int | Sequence[int], max_rate: float, start: str = "
         A list of rates; for stages a list of such lists.
 
     Raises:
-        TypeError: If `max_rate` or a depth is not a number.
-        ValueError: If `max_rate` lies outside 0 to 1, a depth is no whole number of at least
-            1, `depths` is empty, or `start` is something else.
+        TypeError: If `max_rate` or an entry of `depths` is not a number.
+        ValueError: If `max_rate` lies outside 0 to 1, `depths` is empty or has an entry that
+            is not a whole number of at least 1, or `start` is unknown.
 
     Example:
         >>> from keras_regplus.layers import drop_path_rates
@@ -145,7 +154,8 @@ def drop_path_rates(depths: int | Sequence[int], max_rate: float, start: str = "
         [0.25, 0.5]
 
     References:
-        - Huang et al., "Deep Networks with Stochastic Depth", 2016, arXiv 1603.09382.
+        - [Huang et al., "Deep Networks with Stochastic Depth"
+          (2016)](https://arxiv.org/abs/1603.09382)
     """
     advice = "Use the rate of the last block, such as 0.1."
     max_rate = finite_number(

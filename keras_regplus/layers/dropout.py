@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,9 +10,10 @@ from keras import ops
 
 from keras_regplus._checks import error_text
 from keras_regplus.layers._rates import RateMixin, checked_rate
+from keras_regplus.schedules import ScheduleLike
 from keras_regplus.schedules.serialization import checked_schedule
 
-# On TensorFlow Keras draws its mask in the dtype of the inputs, and these lose small rates.
+# On TensorFlow Keras draws its mask in the dtype of the inputs; these are too coarse for it.
 _HALF = ("bfloat16", "float16")
 
 
@@ -20,28 +22,29 @@ class ScheduledDropout(RateMixin, keras.layers.Dropout):
     """Dropout with a rate that follows a schedule inside the compiled step.
 
     Use it to bring dropout in slowly, or to fade it out; prefer
-    `keras.layers.Dropout` for a constant rate. A change of rate never compiles
-    again. The callback `RegularizationScheduler` must be in the callbacks of `fit`.
+    `keras.layers.Dropout` for a constant rate. A change of rate does not recompile
+    the model. The callback `RegularizationScheduler` must be in the callbacks of `fit`.
 
     At time t each value is set to 0 with probability `r = rate * schedule(t)`, the
     others are multiplied by `1 / (1 - r)`, so the expectation is kept; `r = 1` gives
-    zeros. What `callbacks.actions.RaiseDropout` adds comes on top. Outside training the
-    inputs pass through unchanged. The mask is drawn in float32, so small rates are kept
-    in half precision.
+    zeros. `callbacks.actions.RaiseDropout` can add to the rate. Outside training the
+    inputs pass through unchanged. The mask is drawn in float32, so small rates are exact
+    in half precision, too.
 
-    Without a schedule nothing changes the rate. In float32 the layer is then Keras's own
-    Dropout, to the bit, with the same seed on the same backend. In half precision it is
-    not: there Keras on TensorFlow drops 0.8 % where 0.1 % is asked for in bfloat16, and
-    this layer drops 0.1 %.
+    Without a schedule the rate is constant. In float32 the layer then gives the same bits
+    as Keras's own Dropout with the same seed on the same backend. In half precision it does
+    not: at a rate of 0.1 % in bfloat16, Keras on TensorFlow drops 0.8 %, and this layer
+    0.1 %.
 
     Args:
         rate: The base rate, from 0 to 1.
         schedule: A schedule of `keras_regplus.schedules`, a Keras
             `LearningRateSchedule` used as a factor, a function, a config, or None for a constant
             rate. A rate above 1 counts as 1. Defaults to None.
-        noise_shape: Shape of the mask, with None where the input's size is meant; a 1
-            drops whole slices together, as `(None, 1, None)` does for features
-            of a sequence `(batch, time, features)`. Defaults to None, the input's shape.
+        noise_shape: Shape of the mask, a tuple with None for the size of the inputs. Along an
+            axis of size 1 all values are dropped together: `(None, 1, None)` drops whole
+            features of a sequence `(batch, time, features)`. Defaults to None, the shape of
+            the inputs.
         seed: An integer that makes the masks repeatable. Defaults to None.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
@@ -49,9 +52,13 @@ class ScheduledDropout(RateMixin, keras.layers.Dropout):
         inputs: A float tensor of any shape.
         training: Whether to drop anything. Defaults to False.
 
+    Output shape:
+        That of the inputs.
+
     Raises:
-        TypeError: If `rate` is not a number, or `schedule` is no schedule.
-        ValueError: If `rate` lies outside 0 to 1, or `noise_shape` is no shape.
+        TypeError: If `rate` is not a number, or `schedule` is not a schedule.
+        ValueError: If `rate` lies outside 0 to 1, or `noise_shape` is not a tuple of positive
+            whole numbers and None.
 
     Example:
         >>> import keras
@@ -64,15 +71,15 @@ class ScheduledDropout(RateMixin, keras.layers.Dropout):
         8.0
 
     References:
-        - Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
-          Overfitting", 2014.
+        - [Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
+          Overfitting" (2014)](https://jmlr.org/papers/v15/srivastava14a.html)
     """
 
     def __init__(
         self,
         rate: float,
-        schedule: Any = None,
-        noise_shape: Any = None,
+        schedule: ScheduleLike = None,
+        noise_shape: Sequence[int | None] | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ):

@@ -10,6 +10,7 @@ from keras import ops
 from keras_regplus import schedules
 from keras_regplus._checks import finite_number
 from keras_regplus.clock.scheduled import ScheduledMixin
+from keras_regplus.schedules import ScheduleLike
 from keras_regplus.schedules.serialization import checked_schedule
 
 
@@ -19,13 +20,12 @@ class ScheduledGaussianNoise(ScheduledMixin, keras.layers.Layer):
 
     Use it on inputs or activations of a known scale, to fade noise out towards the end of
     a training or to bring it in slowly; prefer `keras.layers.GaussianNoise` for a constant
-    strength. A change of strength never compiles again. The callback
+    strength. A change of strength does not recompile the model. The callback
     `RegularizationScheduler` must be in the callbacks of `fit`.
 
-    At time t a number is added to each value that is drawn anew from a normal distribution
-    of mean 0 and standard deviation `stddev * schedule(t)`. It is drawn in float32.
-    Outside training the inputs pass through unchanged. Without a schedule nothing changes
-    the strength.
+    At time t each value gets a number added, drawn in float32 from a normal distribution
+    of mean 0 and standard deviation `stddev * schedule(t)`. Outside training the inputs
+    pass through unchanged. Without a schedule the strength is constant.
 
     Args:
         stddev: The base standard deviation, in units of the inputs, at least 0.
@@ -39,9 +39,12 @@ class ScheduledGaussianNoise(ScheduledMixin, keras.layers.Layer):
         inputs: A float tensor of any shape.
         training: Whether to add noise. Defaults to False.
 
+    Output shape:
+        That of the inputs.
+
     Raises:
-        TypeError: If `stddev` is not a number, or `schedule` is no schedule.
-        ValueError: If `stddev` is negative or not finite.
+        TypeError: If `stddev` is not a number, or `schedule` is not a schedule.
+        ValueError: If `stddev` is negative, infinite or NaN.
 
     Example:
         >>> import keras
@@ -54,7 +57,9 @@ class ScheduledGaussianNoise(ScheduledMixin, keras.layers.Layer):
         8.0
     """
 
-    def __init__(self, stddev: float, schedule: Any = None, seed: int | None = None, **kwargs: Any):
+    def __init__(
+        self, stddev: float, schedule: ScheduleLike = None, seed: int | None = None, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         advice = "Use a fraction of the inputs' own deviation, such as 0.1."
         self.stddev = finite_number(
@@ -71,7 +76,7 @@ class ScheduledGaussianNoise(ScheduledMixin, keras.layers.Layer):
         drawn = keras.random.normal(ops.shape(inputs), dtype="float32", seed=self.seed_generator)
         return inputs + ops.cast(drawn * self._stddev_now(), inputs.dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

@@ -2,67 +2,29 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_regplus import schedules
 from keras_regplus._checks import count, error_text, finite_number
 from keras_regplus.clock.scheduled import ScheduledMixin
-from keras_regplus.schedules.serialization import (
-    check_unit,
-    checked_schedule,
-    describe,
-    equality_key,
-)
+from keras_regplus.regularizers._bases import ScheduledNorms, ScheduledRegularizer, scaled
+from keras_regplus.schedules import ScheduleLike, Unit
+from keras_regplus.schedules.serialization import checked_schedule
+from keras_regplus.schedules.units import check_unit
 
 _STRENGTH_ADVICE = "Use a small positive strength such as 1e-4."
 
 
-class _ScheduledRegularizer(ScheduledMixin, keras.regularizers.Regularizer):
-    """Equality, copies and saving; a subclass has `__call__` and `_arguments`."""
-
-    def _arguments(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values, without the schedule."""
-        raise NotImplementedError
-
-    def get_config(self) -> dict[str, Any]:
-        schedule = {"schedule": schedules.serialize(self.schedule)}
-        return {**self._arguments(), **schedule, **self._position_config()}
-
-    def _key(self) -> tuple[Any, ...]:
-        # Not the config, which a function as a schedule does not have.
-        arguments = json.dumps(self._arguments(), sort_keys=True)
-        return type(self), arguments, equality_key(self.schedule)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ScheduledRegularizer) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __repr__(self) -> str:
-        arguments = "".join(f"{name}={value!r}, " for name, value in self._arguments().items())
-        return f"{type(self).__name__}({arguments}schedule={describe(self.schedule)})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy is independent: it keeps the place where it was copied, not the clock.
-        state = {k: v for k, v in self.__dict__.items() if k != "_clock_ref"}
-        clock = self._live_clock()
-        if clock is not None:
-            state["_position"] = clock.position()
-        return state
-
-
 @keras.saving.register_keras_serializable(package="keras_regplus")
-class Scheduled(_ScheduledRegularizer):
+class Scheduled(ScheduledRegularizer):
     """Any regularizer, with a strength that follows a schedule.
 
     Use it for penalties that have no scheduled class here, such as
     `keras.regularizers.OrthogonalRegularizer` or one of your own; prefer
-    `ScheduledL2` and its sisters where they fit.
+    `ScheduledL1`, `ScheduledL2` and `ScheduledL1L2` for theirs.
 
     `penalty(x, t) = regularizer(x) * schedule(t)`
 
@@ -75,8 +37,9 @@ class Scheduled(_ScheduledRegularizer):
             constant 1.
 
     Raises:
-        TypeError: If `regularizer` is no regularizer (a plain function cannot be
-            saved) or has a schedule of its own, or `schedule` is no schedule.
+        TypeError: If `regularizer` is not a regularizer (a plain function cannot be
+            saved) or has a schedule of its own, or `schedule` is not a schedule.
+        ValueError: If `regularizer` or `schedule` is a name or a config that is unknown.
 
     Example:
         >>> import keras
@@ -89,12 +52,16 @@ class Scheduled(_ScheduledRegularizer):
         0.125
     """
 
-    def __init__(self, regularizer: Any, schedule: Any = None):
+    def __init__(
+        self,
+        regularizer: keras.regularizers.Regularizer | str | dict[str, Any],
+        schedule: ScheduleLike = None,
+    ):
         self.regularizer = _as_regularizer(regularizer)
         self.schedule = checked_schedule("Scheduled", schedule)
 
     def __call__(self, x: Any) -> Any:
-        return _times(self._now(1.0), self.regularizer(x))
+        return scaled(self._now(1.0), self.regularizer(x))
 
     def _arguments(self) -> dict[str, Any]:
         return {"regularizer": keras.saving.serialize_keras_object(self.regularizer)}
@@ -103,28 +70,12 @@ class Scheduled(_ScheduledRegularizer):
         return {"": 1.0}
 
 
-class _ScheduledNorms(_ScheduledRegularizer):
-    """`l1 * sum(|x|) + l2 * sum(x^2)`, times the factor."""
-
-    l1: float = 0.0
-    l2: float = 0.0
-
-    def __call__(self, x: Any) -> Any:
-        x = _wide(x)
-        penalties = []
-        if self.l1:
-            penalties.append(_times(self._now(self.l1), _sum_of_absolutes(x)))
-        if self.l2:
-            penalties.append(_times(self._now(self.l2), ops.sum(ops.square(x))))
-        return sum(penalties[1:], penalties[0]) if penalties else ops.zeros((), dtype=x.dtype)
-
-
 @keras.saving.register_keras_serializable(package="keras_regplus")
-class ScheduledL1(_ScheduledNorms):
+class ScheduledL1(ScheduledNorms):
     """An L1 penalty whose strength follows a schedule.
 
-    Use it to push weights towards 0 once the network has found its way; prefer
-    `ScheduledL2` where small weights will do.
+    Use it to push weights towards 0 once the network has learned the coarse structure of
+    the data; prefer `ScheduledL2` if weights need only be small.
 
     `penalty(x, t) = l1 * schedule(t) * sum(|x|)`
 
@@ -138,7 +89,7 @@ class ScheduledL1(_ScheduledNorms):
             constant 1. Defaults to None.
 
     Raises:
-        TypeError: If `l1` is not a number, or `schedule` is no schedule.
+        TypeError: If `l1` is not a number, or `schedule` is not a schedule.
         ValueError: If `l1` is negative, infinite or NaN.
 
     Example:
@@ -151,10 +102,11 @@ class ScheduledL1(_ScheduledNorms):
         0.75
 
     References:
-        - Tibshirani, "Regression Shrinkage and Selection via the Lasso", 1996.
+        - [Tibshirani, "Regression Shrinkage and Selection via the Lasso"
+          (1996)](https://doi.org/10.1111/j.2517-6161.1996.tb02080.x)
     """
 
-    def __init__(self, l1: float = 0.01, schedule: Any = None):
+    def __init__(self, l1: float = 0.01, schedule: ScheduleLike = None):
         self.l1 = finite_number("ScheduledL1", "l1", l1, minimum=0, advice=_STRENGTH_ADVICE)
         self.schedule = checked_schedule("ScheduledL1", schedule)
 
@@ -166,11 +118,11 @@ class ScheduledL1(_ScheduledNorms):
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
-class ScheduledL2(_ScheduledNorms):
+class ScheduledL2(ScheduledNorms):
     """An L2 penalty whose strength follows a schedule.
 
-    Use it where you would use `keras.regularizers.L2` and want it to come in, rise
-    or fade during training.
+    Use it in place of `keras.regularizers.L2` if the penalty should start late, rise or
+    fade during training.
 
     `penalty(x, t) = l2 * schedule(t) * sum(x^2)`
 
@@ -185,7 +137,7 @@ class ScheduledL2(_ScheduledNorms):
             constant 1. Defaults to None.
 
     Raises:
-        TypeError: If `l2` is not a number, or `schedule` is no schedule.
+        TypeError: If `l2` is not a number, or `schedule` is not a schedule.
         ValueError: If `l2` is negative, infinite or NaN.
 
     Example:
@@ -198,10 +150,11 @@ class ScheduledL2(_ScheduledNorms):
         3.0
 
     References:
-        - Hoerl and Kennard, "Ridge Regression", 1970.
+        - [Hoerl & Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal Problems"
+          (1970)](https://doi.org/10.1080/00401706.1970.10488634)
     """
 
-    def __init__(self, l2: float = 0.01, schedule: Any = None):
+    def __init__(self, l2: float = 0.01, schedule: ScheduleLike = None):
         self.l2 = finite_number("ScheduledL2", "l2", l2, minimum=0, advice=_STRENGTH_ADVICE)
         self.schedule = checked_schedule("ScheduledL2", schedule)
 
@@ -213,11 +166,11 @@ class ScheduledL2(_ScheduledNorms):
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
-class ScheduledL1L2(_ScheduledNorms):
+class ScheduledL1L2(ScheduledNorms):
     """An L1 and an L2 penalty that follow one schedule.
 
-    Use it for the elastic net; for two different schedules write a regularizer that
-    adds a `ScheduledL1` and a `ScheduledL2`.
+    Use it for the elastic net; for two different schedules write a regularizer that adds
+    the penalties of a `ScheduledL1` and a `ScheduledL2`.
 
     `penalty(x, t) = schedule(t) * (l1 * sum(|x|) + l2 * sum(x^2))`
 
@@ -234,8 +187,8 @@ class ScheduledL1L2(_ScheduledNorms):
             constant 1. Defaults to None.
 
     Raises:
-        TypeError: If a strength is not a number, or `schedule` is no schedule.
-        ValueError: If a strength is negative, infinite or NaN.
+        TypeError: If `l1` or `l2` is not a number, or `schedule` is not a schedule.
+        ValueError: If `l1` or `l2` is negative, infinite or NaN.
 
     Example:
         >>> import keras
@@ -247,11 +200,11 @@ class ScheduledL1L2(_ScheduledNorms):
         3.0
 
     References:
-        - Zou and Hastie, "Regularization and Variable Selection via the Elastic
-          Net", 2005.
+        - [Zou & Hastie, "Regularization and Variable Selection via the Elastic Net"
+          (2005)](https://doi.org/10.1111/j.1467-9868.2005.00503.x)
     """
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0, schedule: Any = None):
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, schedule: ScheduleLike = None):
         self.l1 = finite_number("ScheduledL1L2", "l1", l1, minimum=0, advice=_STRENGTH_ADVICE)
         self.l2 = finite_number("ScheduledL1L2", "l2", l2, minimum=0, advice=_STRENGTH_ADVICE)
         self.schedule = checked_schedule("ScheduledL1L2", schedule)
@@ -264,11 +217,11 @@ class ScheduledL1L2(_ScheduledNorms):
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
-class WarmupL1L2(_ScheduledNorms):
+class WarmupL1L2(ScheduledNorms):
     """An L1 and an L2 penalty that rise from 0 to full strength in a straight line.
 
     Use it when a penalty from the first step keeps the network from learning at
-    all. It is `ScheduledL1L2` with `schedules.LinearWarmup`, in one name.
+    all. It is short for `ScheduledL1L2` with `schedules.LinearWarmup`.
 
     `penalty(x, t) = min(t / warmup, 1) * (l1 * sum(|x|) + l2 * sum(x^2))`
 
@@ -282,12 +235,12 @@ class WarmupL1L2(_ScheduledNorms):
             Defaults to 0.0.
         warmup: Steps or epochs until full strength, a whole number of at least 1.
             Defaults to 1000.
-        unit: What `warmup` counts: `"step"` (optimizer updates) or `"epoch"`.
-            Defaults to `"step"`.
+        unit: What `warmup` counts: `"step"` (optimizer updates finished) or `"epoch"`
+            (epochs finished). Defaults to `"step"`.
 
     Raises:
-        TypeError: If a strength or `warmup` is not a number.
-        ValueError: If a strength is negative, infinite or NaN, `warmup` is not a
+        TypeError: If `l1`, `l2` or `warmup` is not a number.
+        ValueError: If `l1` or `l2` is negative, infinite or NaN, `warmup` is not a
             whole number of at least 1, or `unit` is unknown.
 
     Example:
@@ -298,9 +251,13 @@ class WarmupL1L2(_ScheduledNorms):
         ...     penalty = warm(2 * keras.ops.ones((3,)))
         >>> float(penalty)
         1.5
+
+    References:
+        - [Zou & Hastie, "Regularization and Variable Selection via the Elastic Net"
+          (2005)](https://doi.org/10.1111/j.1467-9868.2005.00503.x)
     """
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0, warmup: int = 1000, unit: str = "step"):
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, warmup: int = 1000, unit: Unit = "step"):
         self.l1 = finite_number("WarmupL1L2", "l1", l1, minimum=0, advice=_STRENGTH_ADVICE)
         self.l2 = finite_number("WarmupL1L2", "l2", l2, minimum=0, advice=_STRENGTH_ADVICE)
         self.warmup = count(
@@ -325,14 +282,16 @@ class WarmupL1L2(_ScheduledNorms):
         return f"WarmupL1L2({', '.join(f'{k}={v!r}' for k, v in self._arguments().items())})"
 
 
-def get(identifier: Any) -> Any:
-    """The regularizer that `identifier` means.
+def get(
+    identifier: keras.regularizers.Regularizer | Callable[[Any], Any] | str | dict[str, Any] | None,
+) -> Any:
+    """Turn a name or a config into a regularizer.
 
-    Use it where your own layer takes a regularizer, so that the names of this
-    package work beside those of Keras.
+    Use it in a layer of yours that takes a regularizer, so that it accepts the names of
+    this package beside those of Keras.
 
     Args:
-        identifier: None, a regularizer, a config, or a name: `"scheduled_l2"`,
+        identifier: None, a regularizer, a function, a config, or a name: `"scheduled_l2"`,
             `"ScheduledL2"` and the like give the class with its defaults; any other
             name goes to `keras.regularizers.get`.
 
@@ -340,8 +299,8 @@ def get(identifier: Any) -> Any:
         A regularizer, or None for None.
 
     Raises:
-        ValueError: If nothing has that name, or the name gives a penalty of
-            strength 0.
+        ValueError: If `identifier` is a name that is unknown, or that of a penalty whose
+            default strength is 0.
 
     Example:
         >>> from keras_regplus import regularizers
@@ -350,8 +309,8 @@ def get(identifier: Any) -> Any:
     """
     if not isinstance(identifier, str):
         return keras.regularizers.get(identifier)
-    found = _BY_NAME.get(identifier)
-    regularizer = keras.regularizers.get(identifier) if found is None else found()
+    cls = _BY_NAME.get(identifier)
+    regularizer = keras.regularizers.get(identifier) if cls is None else cls()
     strengths = [getattr(regularizer, name) for name in ("l1", "l2") if hasattr(regularizer, name)]
     if strengths and not any(float(strength) for strength in strengths):
         raise ValueError(
@@ -396,22 +355,3 @@ def _as_regularizer(identifier: Any) -> keras.regularizers.Regularizer:
 
 def _named_strengths(l1: float, l2: float) -> dict[str, float]:
     return {f"/{name}": value for name, value in (("l1", l1), ("l2", l2)) if value}
-
-
-def _wide(x: Any) -> Any:
-    """`x` in a dtype whose sums do not overflow; float16 does at 300 x 300 ones."""
-    x = x if hasattr(x, "dtype") else ops.convert_to_tensor(x)
-    return ops.cast(x, "float32") if "float16" in str(x.dtype) else x
-
-
-def _times(strength: Any, norm: Any) -> Any:
-    # TensorFlow multiplies only what is of one dtype; a Python number fits any.
-    if hasattr(strength, "dtype") and strength.dtype != getattr(norm, "dtype", strength.dtype):
-        strength = ops.cast(strength, norm.dtype)
-    return strength * norm
-
-
-def _sum_of_absolutes(x: Any) -> Any:
-    x = ops.convert_to_tensor(x)
-    # The gradient of `abs` at 0 is 1 on JAX, which would keep zeros from staying zero.
-    return ops.sum(ops.abs(ops.where(ops.equal(x, 0), ops.zeros_like(x), x)))

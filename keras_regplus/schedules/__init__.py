@@ -2,7 +2,14 @@
 
 from keras_regplus.schedules.compose import Clip, Join, Piecewise, Product
 from keras_regplus.schedules.recipes import early, late, one_cycle, warmup_hold_decay
-from keras_regplus.schedules.serialization import Schedule, deserialize, get, serialize
+from keras_regplus.schedules.schedule import Schedule
+from keras_regplus.schedules.serialization import (
+    PartLike,
+    ScheduleLike,
+    deserialize,
+    get,
+    serialize,
+)
 from keras_regplus.schedules.shapes import (
     Constant,
     Cosine,
@@ -12,6 +19,7 @@ from keras_regplus.schedules.shapes import (
     LinearWarmup,
     Polynomial,
 )
+from keras_regplus.schedules.units import Unit
 
 __all__ = [
     "Clip",
@@ -22,10 +30,13 @@ __all__ = [
     "Join",
     "Linear",
     "LinearWarmup",
+    "PartLike",
     "Piecewise",
     "Polynomial",
     "Product",
     "Schedule",
+    "ScheduleLike",
+    "Unit",
     "deserialize",
     "early",
     "get",

@@ -34,8 +34,8 @@ def checked_factor(owner: str, name: str, value: Any) -> float:
 
 
 def above_zero(owner: str, name: str, value: Any, *, advice: str) -> float:
-    """Return `value` as a float, or raise if float32 does not tell it from 0."""
-    number = finite_number(owner, name, value, minimum=0, advice=advice)
+    """Return `value` as a float, or raise if it is not above 0 in float32, too."""
+    number = finite_number(owner, name, value, above=0, advice=advice)
     if number < _LEAST_ABOVE_ZERO:
         raise ValueError(error_text(owner, name, "a finite number above 0", value, advice))
     return number

@@ -1,4 +1,4 @@
-"""Schedules that are put together: from values, or from other schedules."""
+"""Schedules that are made of values, or of other schedules."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from keras import ops
 from keras_regplus._checks import error_text
 from keras_regplus.schedules._arguments import checked_factor, checked_time
 from keras_regplus.schedules.evaluation import evaluate
+from keras_regplus.schedules.schedule import Schedule
 from keras_regplus.schedules.serialization import (
     MOST_LEVELS,
-    Schedule,
-    check_unit,
+    PartLike,
     checked_part,
-    common_unit,
     describe,
-    end_of,
     equality_key,
     serialize,
-    unit_of,
 )
+from keras_regplus.schedules.units import Unit, check_unit, common_unit, end_of, unit_of
 
 _UNIT_ADVICE = 'Pass the same `unit=`, "step" or "epoch", to all.'
 
@@ -32,7 +30,7 @@ _UNIT_ADVICE = 'Pass the same `unit=`, "step" or "epoch", to all.'
 class Piecewise(Schedule):
     """Jumps from value to value at the boundaries.
 
-    Use it to switch a strength on or off, or to change it in stages. A value holds
+    Use it to switch a strength on or off, or to change it in stages. A value applies
     from its boundary on; Keras's `PiecewiseConstantDecay` changes one step later.
 
     `value(t) = values[i]` for `boundaries[i - 1] <= t < boundaries[i]`, so for
@@ -52,8 +50,8 @@ class Piecewise(Schedule):
 
     Raises:
         TypeError: If `boundaries` or `values` is not a list of numbers.
-        ValueError: If the boundaries do not rise, the lengths do not fit, a number is
-            out of its range, or `unit` is unknown.
+        ValueError: If `boundaries` does not rise, `values` does not have one entry more, a
+            number in either is out of its range, or `unit` is unknown.
 
     Example:
         >>> from keras_regplus import schedules
@@ -61,7 +59,7 @@ class Piecewise(Schedule):
         [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]
     """
 
-    def __init__(self, boundaries: Sequence[int], values: Sequence[float], *, unit: str = "step"):
+    def __init__(self, boundaries: Sequence[int], values: Sequence[float], *, unit: Unit = "step"):
         self.boundaries = _checked_boundaries("Piecewise", boundaries)
         self.values = _checked_values("Piecewise", values)
         _check_length("Piecewise", "values", values, len(self.boundaries) + 1)
@@ -83,13 +81,13 @@ class Piecewise(Schedule):
 
 
 class _Composite(Schedule):
-    """What the schedules that are made of others share."""
+    """The base of the schedules that are made of others."""
 
     _arguments: tuple[str, ...] = ()
 
     @functools.cached_property
     def _key(self) -> Hashable:
-        # Not the config, which a function among the parts does not have.
+        # Not the config, since a function among the parts has none.
         return tuple(_mapped(equality_key, getattr(self, name)) for name in self._arguments)
 
     def __repr__(self) -> str:
@@ -99,9 +97,9 @@ class _Composite(Schedule):
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
 class Join(_Composite):
-    """Runs one schedule after another, each with a time of its own.
+    """Runs one schedule after another, each from its own time 0.
 
-    Use it to build a course from simple shapes: a rise, a rest, a fall.
+    Use it to build a schedule from simple shapes: a rise, a rest, a fall.
 
     `value(t) = schedules[i](t - boundaries[i - 1])` for
     `boundaries[i - 1] <= t < boundaries[i]`, so for
@@ -113,16 +111,16 @@ class Join(_Composite):
 
     Args:
         schedules: The parts, a list of schedules of this package, Keras's learning-rate
-            schedules (or configs of these), or functions. At least one must have a
-            unit, and those that have one must have the same: boundaries are counted
-            in it.
+            schedules, configs of these, or functions. At least one must have a unit, and
+            all that have one must have the same: `boundaries` are counted in it.
         boundaries: Steps or epochs at which the next part begins, a list of whole
             numbers of at least 1 that rise, one fewer than there are parts.
 
     Raises:
-        TypeError: If an argument is not a list of what it should hold.
-        ValueError: If units differ or none is known, the boundaries do not rise, or
-            the lengths do not fit.
+        TypeError: If `schedules` is not a list of schedules, or `boundaries` not a list of
+            numbers.
+        ValueError: If the units of `schedules` differ or none of them has one,
+            `boundaries` does not rise, or does not have one entry fewer.
 
     Example:
         >>> from keras_regplus import schedules
@@ -133,7 +131,7 @@ class Join(_Composite):
 
     _arguments = ("schedules", "boundaries")
 
-    def __init__(self, schedules: Sequence[Any], boundaries: Sequence[int]):
+    def __init__(self, schedules: Sequence[PartLike], boundaries: Sequence[int]):
         self.boundaries = _checked_boundaries("Join", boundaries)
         self.schedules = _checked_parts("Join", schedules)
         _check_length("Join", "schedules", schedules, len(self.boundaries) + 1)
@@ -155,7 +153,7 @@ class Join(_Composite):
     def __call__(self, t: Any) -> Any:
         factor = evaluate(self.schedules[0], t)
         for boundary, part in zip(self.boundaries, self.schedules[1:], strict=True):
-            # All parts are computed at all times, and none is made for times below 0.
+            # Every part is computed at every time, and none is defined for times below 0.
             later = evaluate(part, ops.maximum(t - boundary, 0))
             factor = ops.where(ops.greater_equal(t, boundary), later, factor)
         return factor
@@ -182,12 +180,12 @@ class Product(_Composite):
 
     Args:
         schedules: The parts, a list of schedules of this package, Keras's learning-rate
-            schedules (or configs of these), or functions. Those that have a unit must
-            have the same.
+            schedules, configs of these, or functions. All that have a unit must have the
+            same.
 
     Raises:
         TypeError: If `schedules` is not a list of schedules.
-        ValueError: If it is empty, or units differ.
+        ValueError: If `schedules` is empty, or the units differ.
 
     Example:
         >>> from keras_regplus import schedules
@@ -198,7 +196,7 @@ class Product(_Composite):
 
     _arguments = ("schedules",)
 
-    def __init__(self, schedules: Sequence[Any]):
+    def __init__(self, schedules: Sequence[PartLike]):
         self.schedules = _checked_parts("Product", schedules)
         self.unit = common_unit("Product", "schedules", self.schedules, _UNIT_ADVICE)
         self._levels = _checked_levels("Product", self.schedules)
@@ -229,15 +227,15 @@ class Clip(_Composite):
     | value | 0.2 | 0.25 | 0.75 | 0.8 | 0.8 |
 
     Args:
-        schedule: A schedule of this package, a Keras learning-rate schedule (or the
-            config of one), or a function. Its unit is the unit of the whole.
+        schedule: A schedule of this package, a Keras learning-rate schedule, the config of
+            one, or a function. Its unit is the unit of the whole.
         minimum: The least factor, a finite number of at least 0. Defaults to 0.0.
         maximum: The greatest factor, a finite number of at least `minimum`.
             Defaults to 1.0.
 
     Raises:
-        TypeError: If `schedule` is not a schedule, or a limit is not a number.
-        ValueError: If a limit is out of its range.
+        TypeError: If `schedule` is not a schedule, or `minimum` or `maximum` not a number.
+        ValueError: If `minimum` or `maximum` is out of its range.
 
     Example:
         >>> from keras_regplus import schedules
@@ -248,7 +246,7 @@ class Clip(_Composite):
 
     _arguments = ("schedule", "minimum", "maximum")
 
-    def __init__(self, schedule: Any, minimum: float = 0.0, maximum: float = 1.0):
+    def __init__(self, schedule: PartLike, minimum: float = 0.0, maximum: float = 1.0):
         self.schedule = checked_part("Clip", "schedule", schedule)
         self.unit = unit_of(self.schedule)
         self._levels = _checked_levels("Clip", [self.schedule])
@@ -281,7 +279,7 @@ def _describe(value: Any) -> str:
 
 
 def _checked_levels(owner: str, parts: Sequence[Any]) -> int:
-    """How many levels of schedules a composite of `parts` has."""
+    """How many levels of schedules a composite of `parts` has, or raise if too many."""
     levels = 1 + max(getattr(part, "_levels", 1) for part in parts)
     if levels > MOST_LEVELS:
         raise ValueError(
@@ -299,13 +297,13 @@ def _checked_parts(owner: str, parts: Any) -> tuple[Any, ...]:
 
 def _checked_boundaries(owner: str, boundaries: Any) -> tuple[int, ...]:
     rule, advice = "whole numbers that rise", "Use for example [1000, 2000]."
-    found = tuple(
+    times = tuple(
         checked_time(owner, "boundaries", boundary, advice=advice)
         for boundary in _checked_list(owner, "boundaries", boundaries, advice)
     )
-    if list(found) != sorted(set(found)):
+    if list(times) != sorted(set(times)):
         raise ValueError(error_text(owner, "boundaries", rule, boundaries, advice))
-    return found
+    return times
 
 
 def _checked_values(owner: str, values: Any) -> tuple[float, ...]:
@@ -314,7 +312,7 @@ def _checked_values(owner: str, values: Any) -> tuple[float, ...]:
 
 
 def _checked_list(owner: str, name: str, values: Any, advice: str) -> Sequence[Any]:
-    """Return `values`, or raise if it is no list or empty."""
+    """Return `values`, or raise if it is not a list or is empty."""
     rule = "a list with at least one entry"
     if not isinstance(values, (list, tuple)):
         raise TypeError(error_text(owner, name, rule, values, advice))

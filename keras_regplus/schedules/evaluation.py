@@ -1,4 +1,4 @@
-"""The value of a schedule at a time, with errors that say what the schedule does wrong."""
+"""The value of a schedule at a time, with errors that name the mistake of the schedule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-# Told by name, because asking for the class would import a backend.
+from keras_regplus.schedules.functions import name_of
+from keras_regplus.schedules.units import unit_of
+
+__all__ = ["evaluate", "unit_of", "values_at"]
+
+# Known by their names, because to ask for the classes would import a backend.
 _TRACING_ERRORS = {
     "ConcretizationTypeError",
     "OperatorNotAllowedInGraphError",
@@ -21,7 +26,7 @@ _TRACING_ERRORS = {
 def evaluate(schedule: Callable[[Any], Any], t: Any) -> Any:
     """The factor at `t`, a float32 scalar; for an array of times, an array of its shape."""
     shape = tuple(getattr(t, "shape", ()))
-    # TensorFlow does not multiply a counter by 0.5. What has a config has been told to cast.
+    # TensorFlow cannot multiply an integer by 0.5. A schedule with a config casts by itself.
     if not hasattr(schedule, "get_config"):
         t = ops.cast(t, "float32")
     try:
@@ -31,32 +36,22 @@ def evaluate(schedule: Callable[[Any], Any], t: Any) -> Any:
             raise TypeError(_use_ops(schedule, error)) from error
         raise
     factor = _as_float32(schedule, value)
-    found = tuple(factor.shape)
-    # What does not depend on time gives one factor for all times.
-    if found != shape and (found or unit_of(schedule) is not None):
-        raise _not_one_number(schedule, f"shape {found}", ValueError)
+    factor_shape = tuple(factor.shape)
+    # A schedule that does not depend on time gives one factor for all times.
+    if factor_shape != shape and (factor_shape or unit_of(schedule) is not None):
+        raise _not_one_number(schedule, f"shape {factor_shape}", ValueError)
     return factor
 
 
 def values_at(schedule: Callable[[Any], Any], times: np.ndarray) -> np.ndarray:
-    """The factors at whole `times`, all at once where the schedule takes arrays."""
+    """The factors at whole `times`, all at once if the schedule accepts arrays."""
     try:
         factors = evaluate(schedule, ops.convert_to_tensor(times, dtype="int32"))
         return np.broadcast_to(ops.convert_to_numpy(factors), times.shape).copy()
     except Exception:
-        # A schedule has to take single times only. If these fail too, it is for good.
+        # A schedule need not take arrays. An error at a single time is a real one.
         factors = [ops.convert_to_numpy(evaluate(schedule, int(t))) for t in times]
         return np.array(factors, dtype="float32")
-
-
-def unit_of(schedule: Any) -> str | None:
-    """What `schedule` counts; functions and Keras's learning-rate schedules count steps."""
-    return getattr(schedule, "unit", "step")
-
-
-def name_of(schedule: Any) -> str:
-    """What to call a schedule in a sentence: the name of its function or class."""
-    return getattr(schedule, "__name__", type(schedule).__name__)
 
 
 def _as_float32(schedule: Any, value: Any) -> Any:
@@ -66,9 +61,9 @@ def _as_float32(schedule: Any, value: Any) -> Any:
         raise _not_one_number(schedule, repr(value), TypeError) from error
 
 
-def _not_one_number(schedule: Any, found: str, error: type[Exception]) -> Exception:
+def _not_one_number(schedule: Any, received: str, error: type[Exception]) -> Exception:
     return error(
-        f"{name_of(schedule)}: the factor at a time must be one number, got {found}. "
+        f"{name_of(schedule)}: the factor at a time must be one number, got {received}. "
         "Return a number or a scalar tensor."
     )
 
@@ -84,7 +79,7 @@ def _use_ops(schedule: Any, error: Exception) -> str:
 def _is_about_tracing(error: Exception) -> bool:
     if isinstance(error, (AttributeError, NotImplementedError, TypeError)):
         # TensorFlow has no class of its own for these.
-        said = str(error)
-        if "symbolic tf.Tensor" in said or "SymbolicTensor" in said:
+        message = str(error)
+        if "symbolic tf.Tensor" in message or "SymbolicTensor" in message:
             return True
     return type(error).__name__ in _TRACING_ERRORS

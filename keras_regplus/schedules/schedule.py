@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_regplus._checks import count, error_text, one_of
+from keras_regplus._checks import count, error_text
 from keras_regplus.schedules.evaluation import values_at
+from keras_regplus.schedules.units import Unit
 
-_UNITS = ("step", "epoch")
+__all__ = ["Schedule"]
 
 
 class Schedule:
@@ -32,10 +33,10 @@ class Schedule:
 
     Attributes:
         unit: `"step"`, `"epoch"`, or None for a schedule that does not depend on `t`.
-        ends_at: The time from which the factor stays the same, or None where it never
-            does or nobody knows. Set it in your constructor if there is one: `preview`
+        ends_at: The time from which the factor stays the same, or None if it never
+            does or that is not known. Set it in your constructor if there is one: `preview`
             and `plots.plot_schedule` then know how far to go, and
-            `RegularizationScheduler` warns where a training is shorter.
+            `RegularizationScheduler` warns if a training is shorter.
 
     Example:
         >>> import keras
@@ -57,11 +58,28 @@ class Schedule:
         HalfFrom(start=100)
     """
 
-    unit: str | None = "step"
+    unit: Unit | None = "step"
     ends_at: int | None = None
 
     def __call__(self, t: Any) -> Any:
-        """The factor at time `t`, a number or a tensor of any integer or float dtype."""
+        """The factor at time `t`.
+
+        Args:
+            t: Steps or epochs finished: a number or a tensor of any integer or float dtype,
+                at least 0.
+
+        Returns:
+            A float32 scalar of at least 0. For an array of times it may be an array of
+            their shape, which makes `preview` fast.
+
+        Raises:
+            NotImplementedError: If the subclass does not define it.
+
+        Example:
+            >>> from keras_regplus import schedules
+            >>> float(schedules.LinearWarmup(4)(1))
+            0.25
+        """
         raise NotImplementedError(f"{type(self).__name__} must define `__call__(self, t)`.")
 
     def preview(self, length: int | None = None) -> np.ndarray:
@@ -70,15 +88,15 @@ class Schedule:
         Use it to look at a schedule; `plots.plot_schedule` draws it.
 
         Args:
-            length: How many, a whole number of at least 1. Defaults to None: up to the
-                time at which the schedule ends, with the value there.
+            length: How many factors, a whole number of at least 1. Defaults to None: up
+                to and including the time at which the schedule ends.
 
         Returns:
             A float32 array of shape `(length,)`.
 
         Raises:
             TypeError: If `length` is not a number.
-            ValueError: If it is not a whole number of at least 1, or None for a
+            ValueError: If `length` is not a whole number of at least 1, or is None for a
                 schedule without an end.
 
         Example:
@@ -97,17 +115,41 @@ class Schedule:
         return values_at(self, np.arange(count("preview", "length", length, advice=advice)))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
+        """The constructor's arguments, from which `from_config` makes an equal schedule.
+
+        Returns:
+            A dictionary of plain JSON values by the names of the arguments.
+
+        Example:
+            >>> from keras_regplus import schedules
+            >>> schedules.LinearWarmup(4).get_config()
+            {'duration': 4, 'unit': 'step'}
+        """
         return {}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Schedule:
-        """The schedule that `get_config` described."""
+        """A schedule from what `get_config` returned.
+
+        Args:
+            config: A dictionary of the constructor's arguments.
+
+        Returns:
+            A new schedule of this class.
+
+        Raises:
+            TypeError: If `config` lacks an argument, or has one that is unknown.
+
+        Example:
+            >>> from keras_regplus import schedules
+            >>> schedules.LinearWarmup.from_config({"duration": 4})
+            LinearWarmup(duration=4, unit='step')
+        """
         return cls(**config)
 
     @functools.cached_property
     def _key(self) -> Hashable:
-        """What equality goes by; kept, because every weight asks for it at every eager step."""
+        """What makes two schedules equal; kept, since each weight asks at each eager step."""
         return json.dumps(self.get_config(), sort_keys=True)
 
     def __eq__(self, other: object) -> bool:
@@ -119,14 +161,3 @@ class Schedule:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
-
-
-def check_unit(owner: str, unit: str) -> str:
-    """Return `unit`, or raise if it is neither `"step"` nor `"epoch"`."""
-    return one_of(
-        owner,
-        "unit",
-        unit,
-        _UNITS,
-        advice='Use "step" to count optimizer updates or "epoch" to count epochs.',
-    )

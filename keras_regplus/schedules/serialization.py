@@ -1,21 +1,24 @@
-"""How a schedule is told from a name, a config, a function or an object, and saved."""
+"""Schedules as configs, and what a user may pass as a schedule."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, TypeAlias
 
 import keras
 
 from keras_regplus._checks import error_text
-from keras_regplus.schedules.evaluation import name_of, unit_of
-from keras_regplus.schedules.functions import is_function, is_registered
-from keras_regplus.schedules.schedule import Schedule, check_unit
+from keras_regplus.schedules.functions import is_function, is_registered, name_of
+from keras_regplus.schedules.schedule import Schedule
+from keras_regplus.schedules.shapes import Constant
+from keras_regplus.schedules.units import check_unit, common_unit, end_of, unit_of
 
 __all__ = [
     "MOST_LEVELS",
+    "PartLike",
     "Schedule",
+    "ScheduleLike",
     "check_unit",
     "checked_part",
     "checked_schedule",
@@ -30,12 +33,33 @@ __all__ = [
     "unit_of",
 ]
 
-# How deep schedules may be made of schedules. Python itself gives up at some hundred.
+# How deep schedules may be made of schedules. Python itself gives up at a few hundred levels.
 MOST_LEVELS = 32
 
+PartLike: TypeAlias = (
+    Schedule
+    | keras.optimizers.schedules.LearningRateSchedule
+    | Callable[[Any], Any]
+    | str
+    | dict[str, Any]
+)
+"""What other schedules, such as `Join`, may be made of: a `ScheduleLike` other than None."""
 
-def serialize(schedule: Any) -> dict[str, Any] | None:
-    """A schedule as plain JSON.
+ScheduleLike: TypeAlias = PartLike | None
+"""What a `schedule` argument may be; `get` turns it into a schedule.
+
+None (the constant 1), a `Schedule`, a Keras `LearningRateSchedule` (its value is used as a
+factor), a function of one argument, the name of a schedule, or a config.
+"""
+
+
+def serialize(
+    schedule: Schedule
+    | keras.optimizers.schedules.LearningRateSchedule
+    | Callable[[Any], Any]
+    | None,
+) -> dict[str, Any] | None:
+    """The config of a schedule, as plain JSON.
 
     Use it in the `get_config` of a class of yours that holds a schedule.
 
@@ -47,7 +71,7 @@ def serialize(schedule: Any) -> dict[str, Any] | None:
         A dictionary that `deserialize` takes, or None for None.
 
     Raises:
-        ValueError: If it is a function that is not registered, or a lambda.
+        ValueError: If `schedule` is a function that is not registered, or a lambda.
 
     Example:
         >>> from keras_regplus import schedules
@@ -66,7 +90,7 @@ def serialize(schedule: Any) -> dict[str, Any] | None:
 
 
 def deserialize(config: dict[str, Any] | None, custom_objects: dict[str, Any] | None = None) -> Any:
-    """The schedule that `serialize` described.
+    """A schedule from its config.
 
     Use it in the `from_config` of a class of yours that holds a schedule.
 
@@ -80,7 +104,7 @@ def deserialize(config: dict[str, Any] | None, custom_objects: dict[str, Any] | 
 
     Raises:
         TypeError: If `config` is not a dictionary.
-        ValueError: If it describes something that is no schedule, or is too deep.
+        ValueError: If `config` is not that of a schedule, or is too deep.
 
     Example:
         >>> from keras_regplus import schedules
@@ -95,26 +119,26 @@ def deserialize(config: dict[str, Any] | None, custom_objects: dict[str, Any] | 
             f"got {config!r}. Pass objects to `schedules.get`."
         )
     _check_depth(config)
-    found = keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
-    # Keras returns whatever the config names: a layer, or a function of its own.
-    if not is_schedule(found) or (is_function(found) and not is_registered(found)):
+    schedule = keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
+    # Keras returns whatever the config names, such as a layer or one of its own functions.
+    if not is_schedule(schedule) or (is_function(schedule) and not is_registered(schedule)):
         raise ValueError(
             "deserialize: `config` must be the config of a schedule, "
-            f"got one of {name_of(found)}. Check the file it came from."
+            f"got one of {name_of(schedule)}. Check the file it came from."
         )
-    return found
+    return schedule
 
 
-def get(identifier: Any) -> Any:
-    """The schedule that `identifier` means.
+def get(identifier: ScheduleLike) -> Any:
+    """Turn what a user passed as a schedule into a schedule.
 
-    Use it where your own class takes a `schedule` argument.
+    Use it in a class of yours that has a `schedule` argument.
 
     A function is a schedule as it is: it takes the number of optimizer updates
-    finished, a float32 scalar, and returns a factor, computed with `keras.ops`. For a schedule that
-    counts epochs subclass `Schedule`. A function cannot be saved, so neither can a
-    model that holds it, unless it is decorated with
-    `@keras.saving.register_keras_serializable()`; a lambda never can.
+    finished, a float32 scalar, and returns a factor, computed with `keras.ops`. For a
+    schedule that counts epochs, subclass `Schedule`. To save a model that holds a function,
+    decorate the function with `@keras.saving.register_keras_serializable()`; a lambda
+    cannot be saved.
 
     Args:
         identifier: None (the constant 1), a `Schedule`, a Keras
@@ -127,8 +151,8 @@ def get(identifier: Any) -> Any:
 
     Raises:
         TypeError: If `identifier` is none of these.
-        ValueError: If a dictionary describes no schedule, a name is unknown, or it is
-            that of a schedule that needs arguments.
+        ValueError: If `identifier` is a dictionary that is not the config of a schedule, or
+            a name other than that of a schedule without required arguments.
 
     Example:
         >>> import keras
@@ -157,7 +181,7 @@ def checked_schedule(owner: str, schedule: Any) -> Any:
 
 
 def checked_part(owner: str, name: str, part: Any, also: str = "") -> Any:
-    """The schedule that the argument `name` of `owner` means; `also` is what else it may be."""
+    """The schedule passed as argument `name` of `owner`; `also` names what else is allowed."""
     if isinstance(part, str):
         return _by_name(owner, name, part)
     if isinstance(part, dict):
@@ -173,10 +197,7 @@ def checked_part(owner: str, name: str, part: Any, also: str = "") -> Any:
 
 
 def _by_name(owner: str, argument: str, name: str) -> Schedule:
-    """The schedule of that name: there is one that needs no arguments."""
-    # The shapes stand above this file.
-    from keras_regplus.schedules.shapes import Constant
-
+    """The schedule of that name; only one needs no arguments."""
     by_name = {"constant": Constant, "Constant": Constant}
     if name not in by_name:
         rule = "'constant', the one schedule that needs no arguments, or an object"
@@ -185,47 +206,30 @@ def _by_name(owner: str, argument: str, name: str) -> Schedule:
     return by_name[name]()
 
 
-def common_unit(owner: str, argument: str, parts: Iterable[Any], advice: str) -> str | None:
-    """The one unit of all parts; those that do not depend on time fit to all."""
-    units = sorted(filter(None, {unit_of(part) for part in parts}))
-    if len(units) > 1:
-        rule = "schedules of one unit"
-        raise ValueError(error_text(owner, argument, rule, " and ".join(units), advice))
-    return units[0] if units else None
-
-
 def is_schedule(value: Any) -> bool:
     """Whether `value` can be called with a time."""
-    return _is_object(value) or is_function(value)
-
-
-def end_of(schedule: Any) -> int | None:
-    """When `schedule` ends, 0 for what does not depend on time, None where nobody knows."""
-    return 0 if unit_of(schedule) is None else getattr(schedule, "ends_at", None)
+    kinds = (Schedule, keras.optimizers.schedules.LearningRateSchedule)
+    return isinstance(value, kinds) or is_function(value)
 
 
 def equality_key(schedule: Any) -> Hashable:
-    """What is equal and hashable for equal schedules; those of Keras compare by identity."""
+    """A hashable value, equal for equal schedules; those of Keras compare by identity."""
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return json.dumps(serialize(schedule), sort_keys=True)
     return schedule
 
 
 def describe(schedule: Any) -> str:
-    """`repr`, with a name or a config for what has none that evaluates back."""
+    """`repr` of a schedule; a function by its name, a schedule of Keras by its config."""
     if is_function(schedule):
         return name_of(schedule)
     return repr(schedule if isinstance(schedule, Schedule) else serialize(schedule))
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, (Schedule, keras.optimizers.schedules.LearningRateSchedule))
-
-
 def _check_depth(config: dict[str, Any]) -> None:
-    """Raise where a config is too deep for Python to read."""
+    """Raise if a config is too deep for Python to read."""
     level: list[Any] = [config]
-    # Each schedule adds a dictionary, its arguments, and a list in these.
+    # Each schedule adds up to three levels: its dictionary, its arguments, and a list there.
     for _ in range(3 * MOST_LEVELS):
         children = (c for box in level for c in (box.values() if isinstance(box, dict) else box))
         level = [child for child in children if isinstance(child, (dict, list, tuple))]

@@ -9,7 +9,8 @@ import keras
 from keras import ops
 
 from keras_regplus.schedules._arguments import above_zero, checked_factor, checked_time
-from keras_regplus.schedules.serialization import Schedule, check_unit
+from keras_regplus.schedules.schedule import Schedule
+from keras_regplus.schedules.units import Unit, check_unit
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
@@ -29,7 +30,7 @@ class Constant(Schedule):
 
     Raises:
         TypeError: If `value` is not a number.
-        ValueError: If it is negative, infinite or NaN.
+        ValueError: If `value` is negative, infinite or NaN.
 
     Example:
         >>> from keras_regplus import schedules
@@ -54,7 +55,7 @@ class Constant(Schedule):
 class LinearWarmup(Schedule):
     """Rises in a straight line from 0 to 1, then stays there.
 
-    Use it to let a network find its way before a penalty or dropout pulls at it.
+    Use it to let a network learn freely before a penalty or dropout takes full effect.
 
     `value(t) = min(t / duration, 1)`, so with `duration=4`:
 
@@ -78,7 +79,7 @@ class LinearWarmup(Schedule):
         [0.0, 0.25, 0.75, 1.0, 1.0]
     """
 
-    def __init__(self, duration: int, unit: str = "step"):
+    def __init__(self, duration: int, unit: Unit = "step"):
         self.duration = self.ends_at = checked_time(
             "LinearWarmup",
             "duration",
@@ -95,14 +96,14 @@ class LinearWarmup(Schedule):
 
 
 class _Shape(Schedule):
-    """What the shapes between two ends share: `start * (1 - share) + end * share`.
+    """The base of the shapes between two ends: `start * (1 - share) + end * share`.
 
     A subclass defines `_share`.
     """
 
     shortest = 1
 
-    def __init__(self, duration: int, start: float, end: float, unit: str):
+    def __init__(self, duration: int, start: float, end: float, unit: Unit):
         owner = type(self).__name__
         self.duration = self.ends_at = checked_time(
             owner,
@@ -153,7 +154,8 @@ class Linear(_Shape):
 
     Raises:
         TypeError: If `duration`, `start` or `end` is not a number.
-        ValueError: If one of them is out of its range, or `unit` is unknown.
+        ValueError: If `duration`, `start` or `end` is out of its range, or `unit`
+            is unknown.
 
     Example:
         >>> from keras_regplus import schedules
@@ -161,7 +163,7 @@ class Linear(_Shape):
         [1.0, 0.875, 0.75, 0.625, 0.5, 0.5]
     """
 
-    def __init__(self, duration: int, start: float = 0.0, end: float = 1.0, *, unit: str = "step"):
+    def __init__(self, duration: int, start: float = 0.0, end: float = 1.0, *, unit: Unit = "step"):
         super().__init__(duration, start, end, unit)
 
     def _share(self, t: Any) -> Any:
@@ -192,7 +194,8 @@ class Polynomial(_Shape):
 
     Raises:
         TypeError: If `duration`, `start`, `end` or `power` is not a number.
-        ValueError: If one of them is out of its range, or `unit` is unknown.
+        ValueError: If `duration`, `start`, `end` or `power` is out of its range, or `unit`
+            is unknown.
 
     Example:
         >>> from keras_regplus import schedules
@@ -207,7 +210,7 @@ class Polynomial(_Shape):
         end: float = 1.0,
         *,
         power: float = 2.0,
-        unit: str = "step",
+        unit: Unit = "step",
     ):
         super().__init__(duration, start, end, unit)
         self.power = above_zero("Polynomial", "power", power, advice="Use 1.0 for a line.")
@@ -223,7 +226,7 @@ class Polynomial(_Shape):
 class Cosine(_Shape):
     """Goes from `start` to `end` along half a cosine, then stays there.
 
-    Use it for a change without a kink: slow at both ends, fast in the middle.
+    Use it for a smooth change: slow at both ends, fast in the middle.
 
     `value(t) = end + (start - end) * (1 + cos(pi * min(t / duration, 1))) / 2`, so with
     `duration=4` and the defaults:
@@ -241,7 +244,8 @@ class Cosine(_Shape):
 
     Raises:
         TypeError: If `duration`, `start` or `end` is not a number.
-        ValueError: If one of them is out of its range, or `unit` is unknown.
+        ValueError: If `duration`, `start` or `end` is out of its range, or `unit`
+            is unknown.
 
     Example:
         >>> from keras_regplus import schedules
@@ -249,10 +253,11 @@ class Cosine(_Shape):
         [1.     0.8536 0.5    0.1464 0.     0.    ]
 
     References:
-        [Loshchilov & Hutter, 2017](https://arxiv.org/abs/1608.03983)
+        - [Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts"
+          (2017)](https://arxiv.org/abs/1608.03983)
     """
 
-    def __init__(self, duration: int, start: float = 1.0, end: float = 0.0, *, unit: str = "step"):
+    def __init__(self, duration: int, start: float = 1.0, end: float = 0.0, *, unit: Unit = "step"):
         super().__init__(duration, start, end, unit)
 
     def _share(self, t: Any) -> Any:
@@ -281,7 +286,8 @@ class Exponential(_Shape):
 
     Raises:
         TypeError: If `duration`, `start` or `end` is not a number.
-        ValueError: If one of them is out of its range, or `unit` is unknown.
+        ValueError: If `duration`, `start` or `end` is out of its range, or `unit`
+            is unknown.
 
     Example:
         >>> from keras_regplus import schedules
@@ -289,13 +295,15 @@ class Exponential(_Shape):
         [1.   0.1  0.01 0.01]
     """
 
-    def __init__(self, duration: int, start: float = 1.0, end: float = 0.01, *, unit: str = "step"):
+    def __init__(
+        self, duration: int, start: float = 1.0, end: float = 0.01, *, unit: Unit = "step"
+    ):
         super().__init__(duration, start, end, unit)
         for name, value in (("start", start), ("end", end)):
             above_zero("Exponential", name, value, advice="Use `Linear` to reach 0.")
 
     def __call__(self, t: Any) -> Any:
-        # Each power is exact at its end, and no quotient of the two can overflow.
+        # Each power is exact at its own end, and `end / start` could overflow.
         share = _progress(t, self.duration)
         return ops.power(self.start, 1 - share) * ops.power(self.end, share)
 
@@ -304,8 +312,8 @@ class Exponential(_Shape):
 class Cyclic(_Shape):
     """Goes in straight lines from `start` to `end` and back, again and again.
 
-    Use it to look for a good strength in one training, or to release a network now
-    and then. An odd `duration` turns round between two whole times.
+    Use it to try a range of strengths in one training, or to relax a penalty now and then.
+    If `duration` is odd, the turning point lies between two whole times.
 
     `value(t) = start + (end - start) * (1 - abs(1 - 2 * (t % duration) / duration))`, so
     with `duration=4` and the defaults:
@@ -324,7 +332,8 @@ class Cyclic(_Shape):
 
     Raises:
         TypeError: If `duration`, `start` or `end` is not a number.
-        ValueError: If one of them is out of its range, or `unit` is unknown.
+        ValueError: If `duration`, `start` or `end` is out of its range, or `unit`
+            is unknown.
 
     Example:
         >>> from keras_regplus import schedules
@@ -332,17 +341,18 @@ class Cyclic(_Shape):
         [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
 
     References:
-        [Smith, 2017](https://arxiv.org/abs/1506.01186)
+        - [Smith, "Cyclical Learning Rates for Training Neural Networks"
+          (2017)](https://arxiv.org/abs/1506.01186)
     """
 
     shortest = 2
 
-    def __init__(self, duration: int, start: float = 0.0, end: float = 1.0, *, unit: str = "step"):
+    def __init__(self, duration: int, start: float = 0.0, end: float = 1.0, *, unit: Unit = "step"):
         super().__init__(duration, start, end, unit)
         self.ends_at = None
 
     def _share(self, t: Any) -> Any:
-        # The remainder of an integer is exact at any time; that of a float32 is not.
+        # The remainder is exact at any time if it is taken of integers, not of float32.
         phase = _progress(ops.mod(t, self.duration), self.duration)
         return 1 - ops.abs(1 - 2 * phase)
 

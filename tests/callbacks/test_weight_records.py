@@ -323,7 +323,7 @@ def test_memory_stays_at_one_copy_of_the_weights_or_two(scalars, copies):
     size = 8 * 500 * 1000 * 4
     tracemalloc.start()
     for _ in range(4):
-        assert len(list(recorder.take(named))) >= 8
+        assert len(list(recorder.record(named))) >= 8
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # Beside the copies there are blocks to count in.
@@ -335,7 +335,7 @@ def test_weights_beyond_the_budget_take_a_few_mebibytes(monkeypatch):
     weight = keras.Variable(np.ones((8_000, 1000), "float32"), name="large")
     recorder = _records.Recorder(30, ("mean",), None)
     tracemalloc.start()
-    values = dict(recorder.take([("large", weight)]))
+    values = dict(recorder.record([("large", weight)]))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert values["large/histogram"].counts.sum() == 8_000_000 and values["large/mean"] == 1

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import doctest
+import importlib
+import inspect
 import io
+import itertools
 import re
 from pathlib import Path
 from types import ModuleType
@@ -96,11 +100,87 @@ def test_a_block_for_a_backend_is_run_on_that_one_alone(backend):
     assert is_for_another_backend(code) is (backend != keras.backend.backend())
 
 
-def test_every_room_is_in_the_api():
-    rooms = {
-        name
-        for name in keras_regplus.__all__
-        if isinstance(getattr(keras_regplus, name), ModuleType)
+# What `::: module` and its options put on a page: all of `__all__`, or the members of a list.
+ENTRY = re.compile(r"^::: (keras_regplus[\w.]*)\n((?:    .*\n)*)", re.MULTILINE)
+MEMBER = re.compile(r"^ +- (\w+)$", re.MULTILINE)
+
+# The version has no entry of its own.
+WITHOUT_ENTRY = {"keras_regplus.__version__"}
+
+
+def public_modules() -> list[ModuleType]:
+    rooms = [getattr(keras_regplus, name) for name in keras_regplus.__all__]
+    modules = [room for room in rooms if isinstance(room, ModuleType)]
+    return [
+        keras_regplus,
+        *modules,
+        keras_regplus.callbacks.actions,
+        keras_regplus.callbacks.regularization_scheduler,
+    ]
+
+
+def api_entries(text: str) -> set[tuple[str, int]]:
+    """Names with an entry on these pages, each with the identity of what it names."""
+    return {
+        (name, id(getattr(importlib.import_module(module), name)))
+        for module, options in ENTRY.findall(text)
+        for name in MEMBER.findall(options) or importlib.import_module(module).__all__
     }
+
+
+@pytest.mark.parametrize("module", public_modules(), ids=lambda module: module.__name__)
+def test_every_public_name_is_in_the_api(module):
+    entries = api_entries("".join(page.read_text() for page in (DOCS / "api").glob("*.md")))
+    names = [name for name in module.__all__ if not inspect.ismodule(getattr(module, name))]
+    missing = [name for name in names if (name, id(getattr(module, name))) not in entries]
+    assert {f"{module.__name__}.{name}" for name in missing} <= WITHOUT_ENTRY
+
+
+def test_every_public_module_has_a_page_of_the_api():
     pages = "".join(page.read_text() for page in (DOCS / "api").glob("*.md"))
-    assert set(re.findall(r"^::: keras_regplus\.(\w+)$", pages, re.MULTILINE)) == rooms
+    documented = {module for module, _ in ENTRY.findall(pages)}
+    assert documented == {module.__name__ for module in public_modules()}
+
+
+# mkdocstrings leaves out what has no docstring.
+@pytest.mark.parametrize("module", public_modules(), ids=lambda module: module.__name__)
+def test_every_public_name_has_a_docstring(module):
+    things = {name: getattr(module, name) for name in module.__all__}
+    code = {name: thing for name, thing in things.items() if is_code(thing)}
+    assert [name for name, thing in code.items() if not inspect.getdoc(thing)] == []
+    values = things.keys() - code.keys()
+    undocumented = {name for name in values if not is_documented_value(name)}
+    assert {f"{module.__name__}.{name}" for name in undocumented} <= WITHOUT_ENTRY
+
+
+def is_code(thing: object) -> bool:
+    return inspect.ismodule(thing) or inspect.isclass(thing) or inspect.isfunction(thing)
+
+
+def is_documented_value(name: str) -> bool:
+    """Whether a string follows an assignment to `name` in a module of the package."""
+    sources = Path(keras_regplus.__file__).parent.rglob("*.py")
+    return any(name in documented_values(source.read_text()) for source in sources)
+
+
+def documented_values(source: str) -> set[str]:
+    body = ast.parse(source).body
+    return {
+        ast.unparse(target)
+        for node, following in itertools.pairwise(body)
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and isinstance(following, ast.Expr)
+        and isinstance(following.value, ast.Constant)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+    }
+
+
+def test_a_value_without_a_docstring_is_found():
+    assert documented_values("a = 1\nb: int = 2\n'About b.'\nc = 3\n") == {"b"}
+
+
+def test_a_name_that_is_not_in_the_api_is_found():
+    page = "::: keras_regplus.layers\n    options:\n      members:\n        - DropPath\n"
+    entries = api_entries(page)
+    assert entries == {("DropPath", id(keras_regplus.layers.DropPath))}
+    assert len(api_entries("::: keras_regplus.layers\n")) == len(keras_regplus.layers.__all__)

@@ -148,7 +148,11 @@ DOCUMENTED = {
     ],
     "keras_regplus.callbacks.epoch_dots": ["EpochDots"],
     "keras_regplus.callbacks.overfitting_detector": ["OverfittingDetector"],
-    "keras_regplus.callbacks.regularization_scheduler": ["RegularizationScheduler"],
+    "keras_regplus.callbacks.regularization_scheduler": [
+        "PartCheck",
+        "RegularizationScheduler",
+        "Verification",
+    ],
     "keras_regplus.callbacks.weight_histogram": ["WeightHistogram"],
     "keras_regplus.diagnosis": [
         "GL",
@@ -189,6 +193,15 @@ DOCUMENTED = {
         "ScheduledL2",
         "WarmupL1L2",
         "get",
+    ],
+    "keras_regplus.schedules": [
+        "PartLike",
+        "Schedule",
+        "ScheduleLike",
+        "Unit",
+        "deserialize",
+        "get",
+        "serialize",
     ],
     "keras_regplus.testing": [
         "FrozenFit",

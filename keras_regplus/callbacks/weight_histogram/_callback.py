@@ -7,7 +7,7 @@ import os
 import posixpath
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -22,6 +22,7 @@ from keras_regplus.clock.model_parts import layers_of_weights
 from keras_regplus.histograms import EventWriter
 from keras_regplus.histograms.event_file import is_remote, remote_problem
 from keras_regplus.histograms.statistics import STATISTICS
+from keras_regplus.schedules import Unit
 
 __all__ = ["WeightHistogram"]
 
@@ -31,28 +32,28 @@ _OWNER = "WeightHistogram"
 class WeightHistogram(keras.callbacks.Callback):
     """Writes histograms of the model's weights for TensorBoard.
 
-    Use it to see each weight move, on any backend, without TensorFlow: weights
-    of nested models and those that a subclassed model owns included. The
-    training thread copies the weights, up to 256 MiB, and counts those beyond in
-    place; counting and writing is done by another thread. The counts are exact.
+    Use it to watch how each weight changes, on any backend, without TensorFlow,
+    including weights of nested models and those that a subclassed model owns. The
+    training thread copies up to 256 MiB of weights, and counts any beyond that
+    itself; another thread counts the copies and writes. The counts are exact.
     Values that are NaN or infinite are left out of them, and counted in a scalar
     `<path>/not_finite` from their first appearance on.
 
     The step of a record is the number of epochs finished: the initial weights
     are at 0, those after the first epoch at 1 (`keras.callbacks.TensorBoard`
-    calls them 0). A further `fit` of the same model with the same callback goes
-    on from there, and `initial_epoch` above 0 is taken as it is. Each `fit` also
-    records the weights it starts from. On TensorFlow a model that is not built
+    calls them 0). A second `fit` of the same model with the same callback
+    continues the count, unless `initial_epoch` is above 0, which is used as it is. Each
+    `fit` also records the weights it starts from. On TensorFlow a model that is not built
     yet has none: give it a `keras.Input`, or call it once.
 
     The tag of a weight is `<path>/histogram`, as Keras writes it, and the files
-    go to `<log_dir>/weights`, where they are not in the way of Keras's. Names
-    that Keras numbers by itself (`sequential_1`) differ from run to run: name
-    the model and its layers to compare runs, or leave out the model's
+    go to `<log_dir>/weights`, apart from those of Keras. Names
+    that Keras numbers by itself (`sequential_1`) differ from run to run: to compare runs,
+    name the model and its layers, or leave out the name of the model
     (`model_name=False`). A record takes about 800 bytes for each histogram of
-    30 buckets, and TensorBoard draws about 50 records of those that there are.
+    30 buckets, and TensorBoard draws about 50 of the records.
 
-    A folder that cannot be written costs one warning, never the training. Of
+    If a folder cannot be written, you get one warning and training continues. Of
     several training processes only the chief writes. A `log_dir` belongs to one
     `WeightHistogram` at a time.
 
@@ -63,7 +64,7 @@ class WeightHistogram(keras.callbacks.Callback):
             each record writes all of it again. Defaults to `"logs"`.
         histogram_freq: Epochs from record to record, at least 1. Defaults to 1.
         every_steps: Optimizer updates from record to record, at least 1, in place of
-            epochs. This takes a batch hook, for which Keras turns off its
+            epochs. This needs a batch hook, for which Keras turns off its
             asynchronous dispatch: each step then waits for its logs. Defaults to
             None.
         unit: What the records are numbered by: `"epoch"`, epochs finished, or
@@ -71,7 +72,7 @@ class WeightHistogram(keras.callbacks.Callback):
             `every_steps`, else `"epoch"`.
         include: Which weights to record: a regular expression that is searched
             for in the path of the weight, a class of layers, a function of the path,
-            or a list of these, any of which will do. Defaults to None: all.
+            or a list of these, one of which must match. Defaults to None: all.
         exclude: Which of these to leave out, in the same form. Defaults to
             None: none.
         buckets: Number of buckets, at least 1. Defaults to 30.
@@ -83,22 +84,26 @@ class WeightHistogram(keras.callbacks.Callback):
             them. It also writes the strengths, rates and penalties that
             `RegularizationScheduler` has put into the logs. A weight of a million
             values or more on an accelerator is counted there, and has no scalars
-            but `not_finite`; one beyond the 256 MiB has no `update_ratio`. Defaults
+            except `not_finite`; one beyond the 256 MiB has no `update_ratio`. Defaults
             to False.
         metrics: Whether to write the metrics of each epoch as well, with Keras's tags
             (`epoch_loss`) under `<log_dir>/train` and `<log_dir>/validation`.
-            Leave it off beside `keras.callbacks.TensorBoard` in the same folder.
+            Leave it off if `keras.callbacks.TensorBoard` writes to the same folder.
             Defaults to False.
-        sample_size: Of weights with more values than this so many are taken, at
-            least 1, always at the same places; the description of the tag says so.
-            Defaults to None: all values.
+        sample_size: How many values to use of a weight that has more, at least 1, always
+            at the same places; the description of the tag says so. Defaults to None: all
+            values.
         model_name: Whether paths begin with the name of the model, as Keras's do.
             Defaults to True.
 
     Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: A count is below 1, `log_dir` is empty or out of reach, a regular
-            expression is invalid, or `unit` is `"epoch"` beside `every_steps`.
+        TypeError: If `log_dir` is not a path, `histogram_freq`, `every_steps`, `buckets` or
+            `sample_size` is not a number, `include` or `exclude` is not in one of its forms,
+            `scalars` is not a list, or `metrics` or `model_name` is not a boolean.
+        ValueError: If `histogram_freq`, `every_steps`, `buckets` or `sample_size` is not a
+            whole number of at least 1, `log_dir` is empty or out of reach, `include` or
+            `exclude` is not a valid regular expression, `scalars` has an unknown name, or
+            `unit` is unknown, or `"epoch"` beside `every_steps`.
 
     Example:
         >>> import os, tempfile
@@ -116,7 +121,8 @@ class WeightHistogram(keras.callbacks.Callback):
         Then look at them with `tensorboard --logdir logs`.
 
     References:
-        - `keras.callbacks.TensorBoard`, whose histograms have the same tags and form.
+        - [Keras, `keras.callbacks.TensorBoard`](https://keras.io/api/callbacks/tensorboard/),
+          whose histograms have the same tags and form.
     """
 
     def __init__(
@@ -125,7 +131,7 @@ class WeightHistogram(keras.callbacks.Callback):
         histogram_freq: int = 1,
         *,
         every_steps: int | None = None,
-        unit: Literal["epoch", "step"] | None = None,
+        unit: Unit | None = None,
         include: Choice | Iterable[Choice] | None = None,
         exclude: Choice | Iterable[Choice] | None = None,
         buckets: int = 30,
@@ -152,7 +158,7 @@ class WeightHistogram(keras.callbacks.Callback):
         advice = "Use False to leave it out of the tags."
         self.model_name = boolean(_OWNER, "model_name", model_name, advice=advice)
         if self.every_steps is not None:
-            # An attribute, since Keras asks each callback whether it has a batch hook.
+            # An attribute, since Keras checks whether a callback has a batch hook.
             self.on_train_batch_end = self._on_batch_end
         self._warnings = OneTimeWarnings(_OWNER)
         self._last_model: weakref.ref[Any] | None = None
@@ -174,20 +180,20 @@ class WeightHistogram(keras.callbacks.Callback):
         self._batches = 0
         self._last_batch = -1
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: keras.Model) -> None:
         if self._last_model is not None and self._last_model() is not model:
             self._epochs_finished = 0
             self._recorded_step = -1
         self._last_model = weakref.ref(model)
         super().set_model(model)
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         # A `fit` that raised has not closed its files.
         self._close()
         self._begin()
         self._writes = is_chief(self.model)
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._last_batch = -1
         if self._is_first_epoch:
             self._is_first_epoch = False
@@ -195,7 +201,7 @@ class WeightHistogram(keras.callbacks.Callback):
             self._epochs_finished = self._steps_before + epoch
             self._try(self._begin_records)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epochs_finished = self._steps_before + epoch + 1
         logs = logs if isinstance(logs, dict) else {}
         if self.every_steps is None and self._epochs_finished % self.histogram_freq == 0:
@@ -203,19 +209,19 @@ class WeightHistogram(keras.callbacks.Callback):
         if self.metrics:
             self._try(self._write_metrics, logs)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._close()
 
     def __getstate__(self) -> dict[str, Any]:
-        # Threads, their files and the model in training belong to this very object.
+        # Threads, their files and the model in training stay with this object.
         own: dict[str, Any] = {"_writers": {}, "_recorder": None, "_weights": [], "_selected": []}
         return {**self.__dict__, **own, "_last_model": None}
 
-    def _on_batch_end(self, batch: int, logs: Any = None) -> None:
+    def _on_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._batches += batch - self._last_batch
         self._last_batch = batch
-        # How many updates there were is known on the device; it is asked only where as many
-        # batches say that a record may be due.
+        # The number of updates is on the device; it is fetched only when enough batches have
+        # run for a record to be due.
         if self._updates + self._batches >= self._due():
             self._try(self._record_if_due)
 
@@ -242,13 +248,13 @@ class WeightHistogram(keras.callbacks.Callback):
         self._recorded_step = step
         extra = scalars_of_schedules(logs) if self.scalars else {}
         writer = self._writer("weights")
-        # One record at a time: where counting is slower than training, copies would pile up.
+        # One record at a time: if counting is slower than training, copies would pile up.
         if not writer.wait():
             raise TimeoutError("the one before it is still being written")
         weights = self._selected_weights()
         if self._recorder is None:
             self._recorder = Recorder(self.buckets, self.scalars, self.sample_size)
-        values = itertools.chain(self._recorder.take(weights), extra.items())
+        values = itertools.chain(self._recorder.record(weights), extra.items())
         for problem in self._recorder.problems:
             self._note(problem)
         writer.add(step, values, self._recorder.descriptions)
@@ -259,7 +265,7 @@ class WeightHistogram(keras.callbacks.Callback):
             self._writer(run).add(self._step_number(), scalars.items())
 
     def _try(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Do it where this process writes; whatever goes wrong is no reason to end a training."""
+        """Do the work if this process writes; an error becomes a warning, and `fit` continues."""
         if not self._writes:
             return
         try:
@@ -270,7 +276,7 @@ class WeightHistogram(keras.callbacks.Callback):
 
     def _selected_weights(self) -> list[tuple[str, Any]]:
         weights = self.model.weights
-        # A training rarely gets new weights, and naming them takes as long as copying them.
+        # A model rarely gets new weights, and to name them takes as long as to copy them.
         if not self._selected or list(map(id, weights)) != list(map(id, self._weights)):
             self._weights, self._selected = weights, self._chosen(weights)
         return self._selected
@@ -278,10 +284,10 @@ class WeightHistogram(keras.callbacks.Callback):
     def _chosen(self, weights: list[Any]) -> list[tuple[str, Any]]:
         layers, rules = layers_of_weights(self.model), (self._included, self._excluded)
         selected = [w for w in weights if is_chosen(w.path, layers.get(id(w)), *rules)]
-        # A model that is not built has only some of its weights, if any.
+        # A model that is not built has some of its weights at most.
         if weights and not selected and self.model.built:
             self._note("`include` and `exclude` leave no weight of the model")
-        # Numbered among all weights: a filter changes no name.
+        # Numbered among all weights, so that a filter does not change names.
         prefix = "" if self.model_name else f"{self.model.name}/"
         names = {id(weight): name for name, weight in named(weights, prefix)}
         return [(names[id(weight)], weight) for weight in selected]
@@ -319,7 +325,7 @@ class WeightHistogram(keras.callbacks.Callback):
             if writer.error is not None:
                 self._note(f"could not write to {self._folder(run)!r} ({_text(writer.error)})")
         if self._problem:
-            rest = "Histograms may be missing; the training goes on."
+            rest = "Histograms may be missing; training continues."
             self._warnings.warn(f"{self._problem}. {rest}", cause="records")
 
 
@@ -342,7 +348,7 @@ def _optional_count(name: str, value: Any, advice: str) -> int | None:
     return None if value is None else count(_OWNER, name, value, advice=advice)
 
 
-def _checked_unit(unit: Any, every_steps: int | None) -> str:
+def _checked_unit(unit: Any, every_steps: int | None) -> Unit:
     if unit is None:
         return "epoch" if every_steps is None else "step"
     advice = "Use 'epoch' for records once an epoch."

@@ -1,4 +1,4 @@
-"""Names of weights that no two share."""
+"""Unique names of weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["named"]
 
 
 def named(weights: Iterable[Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Each weight with a name that no other has; equal paths are numbered in their order."""
+    """Each weight with a unique name; weights of the same path are numbered in their order."""
     names: dict[str, Any] = {}
     for weight in weights:
         path = weight.path.removeprefix(prefix).replace(":", "_")

@@ -13,14 +13,14 @@ from keras_regplus.histograms import Histogram
 
 __all__ = ["counted_on_device"]
 
-# A count is an int32 on the device, and the masks of a block shall need little memory.
+# A count is an int32 on the device, and the masks of a block should need little memory.
 _BLOCK = 2**26
 
 
 def counted_on_device(tensor: Any, buckets: int) -> Callable[[], Histogram]:
-    """Start counting a float tensor where it lies; calling the result waits for the counts.
+    """Start counting a float tensor on its device; a call of the result waits for the counts.
 
-    Exact, as `histogram` is: each value is compared with each edge, in float32.
+    They are exact, as those of `histogram`: each value is compared with each edge, in float32.
     """
     flat = ops.reshape(tensor, (-1,))
     size = math.prod(tensor.shape)
@@ -29,7 +29,7 @@ def counted_on_device(tensor: Any, buckets: int) -> Callable[[], Histogram]:
     counted = [_counts(flat[block], edges) for block in blocks]
 
     def fetch() -> Histogram:
-        # The first says how many values are finite, which are those below the last edge.
+        # The first count is that of all finite values, which lie below the last edge.
         counts: np.ndarray = np.stack([_fetched(part) for part in counted]).sum(0, dtype=np.int64)
         finite = counts[0]
         below: np.ndarray = np.concatenate(([0], counts[1:], counts[:1]))
@@ -47,9 +47,9 @@ def _range(blocks: list[Any]) -> tuple[Any, Any]:
 
 
 def _edges(lowest: Any, highest: Any, buckets: int) -> Any:
-    """As many edges as `histogram` has, which rise or stay, since each operation does."""
+    """The edges, as many as `histogram` has; none is below the one before it."""
     lowest, highest = ops.cast(lowest, "float32"), ops.cast(highest, "float32")
-    # Halves, because the width of the widest ranges is no float32.
+    # Halves, because the width of the widest ranges overflows float32.
     width = highest / 2 - lowest / 2
     inner = [(lowest / 2 + width * (i / buckets)) * 2 for i in range(1, buckets)]
     inner = [ops.minimum(ops.maximum(edge, lowest), highest) for edge in inner]
@@ -57,7 +57,7 @@ def _edges(lowest: Any, highest: Any, buckets: int) -> Any:
 
 
 def _counts(block: Any, edges: Any) -> Any:
-    """How many values are finite, and how many of these lie below each inner edge."""
+    """The number of finite values, and of those below each inner edge."""
     block = ops.cast(block, "float32")
     # Nothing is less than NaN, and only one of the infinities is less than an edge.
     left_out = _number(block == -math.inf)
@@ -67,7 +67,7 @@ def _counts(block: Any, edges: Any) -> Any:
 
 
 def _number(mask: Any) -> Any:
-    # A method of torch alone: Keras's wrapper of it warns, and a sum is many times slower there.
+    # Only torch has this method. There a sum is many times slower, and Keras's wrapper warns.
     return mask.count_nonzero() if hasattr(mask, "count_nonzero") else ops.sum(mask)
 
 

@@ -8,7 +8,7 @@ from keras_regplus.callbacks._log_values import as_float
 
 __all__ = ["scalars_of_epoch", "scalars_of_schedules"]
 
-# What `RegularizationScheduler` says of the penalties, but for the losses beside them.
+# The entries of `RegularizationScheduler` in the logs, without the losses.
 _SCHEDULED = ("strength/", "rate/", "penalty/")
 
 
