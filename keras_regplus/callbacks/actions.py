@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_regplus._checks import boolean, count, finite_number
@@ -64,7 +65,7 @@ class Action:
         )
         self.begin()
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: keras.Model) -> None:
         """Prepare a model, before Keras makes the functions that train it.
 
         Override it if `move` needs something that a compiled step reads.
@@ -73,7 +74,7 @@ class Action:
             model: The model that will be trained.
         """
 
-    def move(self, model: Any, steps: int) -> str | None:
+    def move(self, model: keras.Model, steps: int) -> str | None:
         """Bring the model to a number of steps. A subclass must define it.
 
         Args:
@@ -93,7 +94,7 @@ class Action:
         self._last: int | None = None
         self._warnings = OneTimeWarnings(type(self).__name__)
 
-    def update(self, model: Any, epoch: int, diagnosis: Diagnosis) -> str | None:
+    def update(self, model: keras.Model, epoch: int, diagnosis: Diagnosis) -> str | None:
         """Take or undo a step if it is time for one. The detector calls it after each epoch.
 
         Args:
@@ -127,7 +128,7 @@ class Action:
         """
         return {"steps": self.steps, "last": self._last}
 
-    def restore(self, model: Any, state: dict[str, Any]) -> None:
+    def restore(self, model: keras.Model, state: dict[str, Any]) -> None:
         """Bring the action, and what it changed in the model, to an earlier state.
 
         Args:
@@ -174,7 +175,7 @@ class ReduceLearningRate(Action):
         super().begin()
         self._rates: list[float] | None = None
 
-    def move(self, model: Any, steps: int) -> str | None:
+    def move(self, model: keras.Model, steps: int) -> str | None:
         factor = self.factor if steps > self.steps else 1 / self.factor
         before = _learning_rate(model)
         rate = before * factor
@@ -192,7 +193,7 @@ class ReduceLearningRate(Action):
     def state(self) -> dict[str, Any]:
         return {**super().state(), "rates": self._rates}
 
-    def restore(self, model: Any, state: dict[str, Any]) -> None:
+    def restore(self, model: keras.Model, state: dict[str, Any]) -> None:
         super().restore(model, state)
         self._rates = state["rates"]
         # The optimizer brings its rate along, but a backup may be from just before the last step.
@@ -214,10 +215,10 @@ class _ClockAction(Action):
         super().begin()
         self._base: float | None = None
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: keras.Model) -> None:
         wiring.attach(model)
 
-    def move(self, model: Any, steps: int) -> str | None:
+    def move(self, model: keras.Model, steps: int) -> str | None:
         clock = wiring.attach(model)
         if not self._has_target(model, clock):
             self._warnings.warn(f"the model must have {self._needed}")
@@ -231,14 +232,14 @@ class _ClockAction(Action):
     def state(self) -> dict[str, Any]:
         return {**super().state(), "base": self._base}
 
-    def restore(self, model: Any, state: dict[str, Any]) -> None:
+    def restore(self, model: keras.Model, state: dict[str, Any]) -> None:
         super().restore(model, state)
         self._base = state["base"]
         if self._base is not None:
             value = self._value(self._base, self.steps, _highest_rate(model))
             self._write(wiring.attach(model), value)
 
-    def _has_target(self, model: Any, clock: Clock) -> bool:
+    def _has_target(self, model: keras.Model, clock: Clock) -> bool:
         raise NotImplementedError
 
     def _read(self, clock: Clock) -> float:
@@ -297,7 +298,7 @@ class RaiseRegularization(_ClockAction):
         "Use `regularizers.ScheduledL2(1e-3)` in place of `L2(1e-3)`."
     )
 
-    def _has_target(self, model: Any, clock: Clock) -> bool:
+    def _has_target(self, model: keras.Model, clock: Clock) -> bool:
         return clock.used or any(scheduled_parts(model))
 
     def _read(self, clock: Clock) -> float:
@@ -354,7 +355,7 @@ class RaiseDropout(_ClockAction):
         "`Dropout(0.2)`."
     )
 
-    def _has_target(self, model: Any, clock: Clock) -> bool:
+    def _has_target(self, model: keras.Model, clock: Clock) -> bool:
         return any(_scheduled_rates(model))
 
     def _read(self, clock: Clock) -> float:
@@ -369,18 +370,18 @@ class RaiseDropout(_ClockAction):
         return f"dropout rates are raised by {value:.3g} now"
 
 
-def _scheduled_rates(model: Any) -> Iterator[ScheduledMixin]:
+def _scheduled_rates(model: keras.Model) -> Iterator[ScheduledMixin]:
     for _, part in scheduled_parts(model):
         if isinstance(part, ScheduledMixin) and part._kind == "rate" and part.schedule is not None:
             yield part
 
 
-def _highest_rate(model: Any) -> float:
+def _highest_rate(model: keras.Model) -> float:
     """The highest base value of the rates that can be raised; 0 without any."""
     return max(
         (base for part in _scheduled_rates(model) for base in part._strengths().values()), default=0
     )
 
 
-def _learning_rate(model: Any) -> float:
+def _learning_rate(model: keras.Model) -> float:
     return float(ops.convert_to_numpy(model.optimizer.learning_rate))

@@ -14,7 +14,8 @@ from keras_regplus.clock import step_context
 from keras_regplus.clock.clock import Clock, Position
 from keras_regplus.clock.step_context import StepContext
 from keras_regplus.schedules import serialization
-from keras_regplus.schedules.evaluation import evaluate, unit_of
+from keras_regplus.schedules.evaluation import evaluate
+from keras_regplus.schedules.units import unit_of
 
 __all__ = ["ScheduledMixin"]
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from keras_regplus._checks import count, error_text
 from keras_regplus.plots._drawing import COLORS, pyplot
+from keras_regplus.schedules import ScheduleLike
 from keras_regplus.schedules.evaluation import values_at
-from keras_regplus.schedules.serialization import checked_part, common_unit, end_of
+from keras_regplus.schedules.serialization import checked_part
+from keras_regplus.schedules.units import common_unit, end_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +26,11 @@ _OWNER = "plot_schedule"
 _MOST_POINTS = 10_000
 
 
-def plot_schedule(schedules: Any, length: int | None = None, ax: Axes | None = None) -> Axes:
+def plot_schedule(
+    schedules: ScheduleLike | Mapping[Any, ScheduleLike],
+    length: int | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw one schedule, or several to compare, before any training.
 
     Use it to see that a schedule does what you mean, and how it fits the length of a

@@ -11,7 +11,7 @@ from keras import ops
 from keras_regplus.schedules.functions import name_of
 from keras_regplus.schedules.units import unit_of
 
-__all__ = ["evaluate", "unit_of", "values_at"]
+__all__ = ["evaluate", "values_at"]
 
 # Known by their names, because to ask for the classes would import a backend.
 _TRACING_ERRORS = {

@@ -12,25 +12,20 @@ from keras_regplus._checks import error_text
 from keras_regplus.schedules.functions import is_function, is_registered, name_of
 from keras_regplus.schedules.schedule import Schedule
 from keras_regplus.schedules.shapes import Constant
-from keras_regplus.schedules.units import check_unit, common_unit, end_of, unit_of
 
 __all__ = [
     "MOST_LEVELS",
     "PartLike",
     "Schedule",
     "ScheduleLike",
-    "check_unit",
     "checked_part",
     "checked_schedule",
-    "common_unit",
     "describe",
     "deserialize",
-    "end_of",
     "equality_key",
     "get",
     "is_schedule",
     "serialize",
-    "unit_of",
 ]
 
 # How deep schedules may be made of schedules. Python itself gives up at a few hundred levels.

@@ -38,24 +38,6 @@ CHECKS = {
 }
 SAVED = [subject for subject in SUBJECTS if subject.kind in CHECKS]
 
-# Where sections "Raises" do not name each argument yet.
-RAISES_PENDING = (
-    "keras_regplus.callbacks.actions",
-    "keras_regplus.callbacks.epoch_dots",
-    "keras_regplus.callbacks.overfitting_detector",
-    "keras_regplus.callbacks.regularization_scheduler",
-    "keras_regplus.diagnosis",
-    "keras_regplus.plots",
-    "keras_regplus.testing",
-)
-
-# Where references do not have the one form yet.
-REFERENCES_PENDING = {
-    "keras_regplus.callbacks.EpochDots",
-    "keras_regplus.diagnosis.TrendTracker",
-    "keras_regplus.plots.HistoryPlotter",
-}
-
 
 def calls_of(*kinds: str) -> list:
     return [
@@ -193,7 +175,7 @@ def test_every_argument_is_documented(subject):
     raises = section(subject.cls.__doc__, "Raises")
     assert raises or not subject.bad
     unnamed = [name for name in subject.bad if f"`{name}`" not in raises]
-    assert unnamed == [] or subject.cls.__module__.startswith(RAISES_PENDING)
+    assert unnamed == []
 
 
 @pytest.mark.parametrize("name", [s.cls.__name__ for s in SUBJECTS if s.kind == "layer"])
@@ -214,7 +196,7 @@ def test_every_reference_has_a_link_and_one_form(name):
     texts = [" ".join(text.split()) for text in references]
     wrong = [text for text in texts[1:] if not (PAPER.match(text) or PAGE.match(text))]
     assert texts[0] == "" and len(texts) > 1
-    assert wrong == [] or name in REFERENCES_PENDING
+    assert wrong == []
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -79,7 +79,8 @@ class EpochDots(keras.callbacks.Callback):
             is created with its folders. Defaults to None: the current `sys.stdout`.
 
     Raises:
-        TypeError: If an argument has the wrong type, or `detector` has no `diagnosis`.
+        TypeError: If an argument has the wrong type (`times`, `summary` and `wrap` must be
+            True or False), or `detector` has no `diagnosis`.
         ValueError: If `report_every`, `dot_every`, `digits` or `report_seconds` is out
             of range, `metrics` is empty or contains an invalid regular expression, or
             `file` is a folder.
@@ -101,10 +102,9 @@ class EpochDots(keras.callbacks.Callback):
         ..
 
     References:
-        - `tensorflow_docs.modeling.EpochDots`, of the tutorial
-          [Overfit and underfit](https://www.tensorflow.org/tutorials/keras/overfit_and_underfit):
-          with the default arguments the output is the same, apart from the
-          newline at the end.
+        - [Overfit and underfit](https://www.tensorflow.org/tutorials/keras/overfit_and_underfit),
+          the tutorial that uses `tensorflow_docs.modeling.EpochDots`: with the default
+          arguments the output is the same, apart from the newline at the end.
     """
 
     def __init__(
@@ -151,14 +151,14 @@ class EpochDots(keras.callbacks.Callback):
         self._last_report: float | None = None
         self._layout = WrappedLayout(epochs, self._output.width) if self.wrap else ClassicLayout()
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._finish_line()
         self._forget_training()
         if is_chief(self.model):
             verbose = (self.params or {}).get("verbose")
             self._placement.start_training(self.model, verbose, self._output.shares_with_keras())
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._summary is not None:
             self._summary.add(epoch, logs)
         if self._stopwatch is not None:
@@ -171,7 +171,7 @@ class EpochDots(keras.callbacks.Callback):
         if (reports or dots) and is_chief(self.model):
             self._write(epoch, self._report(epoch, logs) if reports else "", dots)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._finish_line()
         if self._summary is not None and is_chief(self.model):
             for line in self._summary.lines(self._patterns, self.digits):

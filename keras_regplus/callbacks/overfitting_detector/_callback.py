@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
@@ -29,6 +29,9 @@ from keras_regplus.callbacks.overfitting_detector._state_file import StateFile
 from keras_regplus.callbacks.overfitting_detector._train_probe import with_probe
 from keras_regplus.diagnosis import Diagnosis
 from keras_regplus.diagnosis.criteria import Criterion, CriterionName, checked_criterion
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["OverfittingDetector"]
 
@@ -196,19 +199,19 @@ class OverfittingDetector(keras.callbacks.Callback):
     def diagnoses(self) -> dict[str, Diagnosis]:
         return {watch.label: watch.diagnosis for watch in self._watches}
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         self._actions.set_model(model)
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._begin(self._continuation.leave())
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._is_first_epoch:
             self._is_first_epoch = False
             self._resume(epoch)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not isinstance(logs, dict) or not logs or all(w.is_idle for w in self._watches):
             return
         measured = with_probe(logs, self.model, self.train_probe, self._warnings)
@@ -221,7 +224,7 @@ class OverfittingDetector(keras.callbacks.Callback):
                 self._conclude(epoch, judged[0])
         self._score.write(logs, self.diagnosis.score)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         epoch = self._best.epoch
         if self.restore_best_weights and self._best.restore(self.model):
             self._print(1, f"the weights of epoch {epoch} are restored.")
@@ -238,7 +241,7 @@ class OverfittingDetector(keras.callbacks.Callback):
         steps = (self.params or {}).get("steps")
         return "\n\n".join(watch.report(steps) for watch in self._watches)
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw both curves with best epoch, onset and stop; of several metrics the first.
 
         Args:

@@ -16,7 +16,8 @@ from keras_regplus.clock import wiring
 from keras_regplus.clock.loss_parts import LossParts
 from keras_regplus.clock.model_parts import scheduled_parts
 from keras_regplus.clock.scheduled import ScheduledMixin, factor_in
-from keras_regplus.schedules.serialization import equality_key, unit_of
+from keras_regplus.schedules.serialization import equality_key
+from keras_regplus.schedules.units import unit_of
 
 _OWNER = "RegularizationScheduler"
 _KEYS = ("data_loss", "penalty", "strength", "rate")
@@ -132,10 +133,10 @@ class RegularizationScheduler(keras.callbacks.Callback):
         """
         return verify(model, x, y, sample_weight)
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._first_epoch = True
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         first, self._first_epoch = self._first_epoch, False
         self._clock.begin_epoch(epoch, first=first)
         self._step_before = self._clock.position().step
@@ -146,7 +147,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
             left = self.params["epochs"] - epoch
             self._warn_if_cut_short(left, updates_in(left * batches, self.model.optimizer))
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._clock.forget_epoch()
         if self._length_unknown and self.params:
             # Only now are the number of a generator's batches and an unbuilt model's layers known.
@@ -154,7 +155,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
             left = self.params["epochs"] - epoch - 1
             self._warn_if_cut_short(left, left * (self._clock.position().step - self._step_before))
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._clock.begin_validation()
 
     def __getstate__(self) -> dict[str, Any]:

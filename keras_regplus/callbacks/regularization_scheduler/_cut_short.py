@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_regplus.clock.model_parts import scheduled_parts
 from keras_regplus.schedules.evaluation import values_at
-from keras_regplus.schedules.serialization import describe, end_of, unit_of
+from keras_regplus.schedules.serialization import describe
+from keras_regplus.schedules.units import end_of, unit_of
 
 
 def updates_in(batches: int, optimizer: Any) -> int:

@@ -16,7 +16,7 @@ from keras_regplus.clock import step_context, wiring
 from keras_regplus.clock.clock import Clock, temporary_variable
 from keras_regplus.clock.model_parts import Site, scheduled_sites
 from keras_regplus.clock.scheduled import factor_in
-from keras_regplus.schedules.serialization import end_of, unit_of
+from keras_regplus.schedules.units import end_of, unit_of
 
 __all__ = ["PartCheck", "Verification", "verify"]
 
