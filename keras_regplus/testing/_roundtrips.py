@@ -70,16 +70,12 @@ def check_saved_models(part: Any, input_shape: tuple[int, ...] = (6,)) -> None:
 
     Output and penalty are compared, so a strength must be saved where its training stood.
     """
-
-    def make() -> keras.Model:
-        return model_with(type(part).from_config(part.get_config()), input_shape)
-
-    model = make()
+    model = model_with(type(part).from_config(part.get_config()), input_shape)
     train(model)
     expected = readings(model)
     with tempfile.TemporaryDirectory() as folder:
         for way, bring_back in _WAYS.items():
-            twin = bring_back(model, os.path.join(folder, "model"), make)
+            twin = bring_back(model, os.path.join(folder, "model"))
             for what, value in readings(twin).items():
                 ensure(
                     np.allclose(value, expected[what], rtol=1e-6, atol=1e-7),
@@ -169,22 +165,22 @@ def _check_same(part: Any, again: Any, way: str) -> None:
         ensure(again == part, f"{name}: {way} must give an equal object.")
 
 
-def _saved_keras(model: keras.Model, path: str, make: Any) -> keras.Model:
+def _saved_keras(model: keras.Model, path: str) -> keras.Model:
     model.save(f"{path}.keras")
     return keras.saving.load_model(f"{path}.keras", safe_mode=True)
 
 
-def _saved_h5(model: keras.Model, path: str, make: Any) -> keras.Model:
+def _saved_h5(model: keras.Model, path: str) -> keras.Model:
     model.save(f"{path}.h5")
     # Keras itself cannot go on training a Sequential from a compiled .h5.
     return keras.saving.load_model(f"{path}.h5", compile=False)
 
 
-def _saved_weights(model: keras.Model, path: str, make: Callable[[], keras.Model]) -> keras.Model:
+def _saved_weights(model: keras.Model, path: str) -> keras.Model:
     model.save_weights(f"{path}.weights.h5")
-    twin = make()
     # The position travels with the architecture, not with the weights.
-    train(twin)
+    twin = copy.deepcopy(model)
+    twin.set_weights([np.zeros_like(weight) for weight in twin.get_weights()])
     twin.load_weights(f"{path}.weights.h5")
     return twin
 
@@ -197,14 +193,12 @@ def _with_weights(twin: keras.Model, model: keras.Model) -> keras.Model:
 _WAYS: dict[str, Callable[..., keras.Model]] = {
     "`.keras`": _saved_keras,
     "`.weights.h5`": _saved_weights,
-    "`to_json`": lambda model, path, make: _with_weights(
+    "`to_json`": lambda model, path: _with_weights(
         keras.models.model_from_json(model.to_json()), model
     ),
-    "`clone_model`": lambda model, path, make: _with_weights(
-        keras.models.clone_model(model), model
-    ),
-    "`copy.deepcopy`": lambda model, path, make: copy.deepcopy(model),
-    "`pickle`": lambda model, path, make: pickle.loads(pickle.dumps(model)),
+    "`clone_model`": lambda model, path: _with_weights(keras.models.clone_model(model), model),
+    "`copy.deepcopy`": lambda model, path: copy.deepcopy(model),
+    "`pickle`": lambda model, path: pickle.loads(pickle.dumps(model)),
     # Last: Keras forgets the compile arguments of a model that it saves as .h5.
     "`.h5`": _saved_h5,
 }
