@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -352,32 +353,34 @@ LIMITED = """
 import sys
 import keras, numpy as np
 from keras_regplus.callbacks import WeightHistogram
-folder, limit = sys.argv[1], int(sys.argv[2])
-if limit:
-    import resource
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-keras.utils.set_random_seed(1)
-model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8), keras.layers.Dense(1)])
-model.compile("sgd", "mse")
-x = np.linspace(-1, 1, 36).reshape(12, 3)
-model.fit(x, x[:, :1], epochs=4, verbose=0, callbacks=[WeightHistogram(folder, metrics=True)])
-print([weight.tolist() for weight in model.get_weights()])
+
+def train(folder):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.linspace(-1, 1, 36).reshape(12, 3)
+    model.fit(x, x[:, :1], epochs=4, verbose=0, callbacks=[WeightHistogram(folder, metrics=True)])
+    print([weight.tolist() for weight in model.get_weights()])
+
+free, limited = sys.argv[1:]
+train(free)
+print("free", file=sys.stderr)
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+train(limited)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the system has no limit on the size of a file")
 def test_a_training_whose_files_may_not_grow_ends_with_the_weights_of_its_twin(tmp_path):
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", LIMITED, str(tmp_path / name), limit],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, limit in (("limited", "300"), ("free", "0"))
-    ]
-    printed = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], printed[0]
-    assert printed[0][0] == printed[1][0] != ""
-    assert printed[0][1].count("could not write") == 1
+    folders = [str(tmp_path / name) for name in ("free", "limited")]
+    run = subprocess.run(
+        [sys.executable, "-c", LIMITED, *folders], capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    weights_of_both = run.stdout.splitlines()
+    assert len(weights_of_both) == 2 and len(set(weights_of_both)) == 1
+    of_free, of_limited = re.split(r"^free$", run.stderr, flags=re.MULTILINE)
+    assert "could not write" not in of_free
+    assert of_limited.count("could not write") == 1
     assert list(read(tmp_path / "free" / "train")["epoch_loss"]) == [1, 2, 3, 4]

@@ -16,6 +16,8 @@ import pytest
 
 import keras_regplus
 from keras_regplus import testing
+from keras_regplus.callbacks import RegularizationScheduler
+from keras_regplus.testing import _callbacks as callback_checks
 from keras_regplus.testing import _roundtrips as roundtrips
 
 from .subjects import NOT_CONSTRUCTED, SUBJECTS, Subject
@@ -48,6 +50,21 @@ def calls_of(*kinds: str) -> list:
     ]
 
 
+def one_call_of_each(*kinds: str) -> list:
+    """The last call of each class in the suite; the others, whose code it shares, in the grid."""
+    return [
+        pytest.param(
+            subject,
+            kwargs,
+            id=f"{subject.cls.__name__}-{number}",
+            marks=[] if kwargs is subject.calls[-1] else [pytest.mark.grid],
+        )
+        for subject in SUBJECTS
+        if subject.kind in kinds
+        for number, kwargs in enumerate(subject.calls)
+    ]
+
+
 def bad_values() -> list:
     return [
         pytest.param(subject, argument, value, id=f"{subject.cls.__name__}-{argument}-{number}")
@@ -58,17 +75,39 @@ def bad_values() -> list:
 
 
 @pytest.mark.parametrize(("subject", "kwargs"), calls_of(*CHECKS))
+def test_config_and_copies_of_a_part_are_equal(subject, kwargs):
+    part = subject.cls(**kwargs)
+    roundtrips.check_config(part)
+    roundtrips.check_copies(part)
+
+
+# These train models, save them and load them.
+@pytest.mark.parametrize(("subject", "kwargs"), one_call_of_each(*CHECKS))
 def test_part_keeps_its_promises(subject, kwargs):
     shape = {"input_shape": subject.input_shape} if subject.kind == "layer" else {}
     CHECKS[subject.kind](subject.cls(**kwargs), **shape)
 
 
-@pytest.mark.parametrize(("subject", "kwargs"), calls_of("callback"))
-def test_callback_keeps_its_promises(subject, kwargs, tmp_path, monkeypatch):
+@pytest.fixture
+def only_logs_are_written(kwargs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    testing.check_callback(lambda: subject.cls(**kwargs))
+    yield
     written = {path.name for path in tmp_path.iterdir()}
     assert written <= {kwargs.get("log_dir", "logs")}
+
+
+@pytest.mark.usefixtures("only_logs_are_written")
+@pytest.mark.filterwarnings("ignore::keras_regplus.RegPlusWarning")
+@pytest.mark.parametrize(("subject", "kwargs"), calls_of("callback"))
+def test_callback_is_copied_and_takes_all_logs(subject, kwargs):
+    callback_checks.check_copied(subject.cls(**kwargs))
+    callback_checks.check_hooks(lambda: subject.cls(**kwargs))
+
+
+@pytest.mark.usefixtures("only_logs_are_written")
+@pytest.mark.parametrize(("subject", "kwargs"), one_call_of_each("callback"))
+def test_callback_keeps_its_promises(subject, kwargs):
+    testing.check_callback(lambda: subject.cls(**kwargs))
 
 
 @pytest.mark.parametrize(("subject", "argument", "value"), bad_values())
@@ -109,48 +148,88 @@ def test_custom_objects_lists_what_can_be_saved_and_nothing_else():
     assert set(keras_regplus.custom_objects().values()) == {subject.cls for subject in SAVED}
 
 
-# Prints what each model gives, loaded with and without `custom_objects`.
+# Prints what each part gives, loaded with and without `custom_objects`.
 READ_IN_NEW_PROCESS = """
 import json, sys
 import keras_regplus
 import keras, numpy
 
-for row in json.load(open(sys.argv[1])):
+rows = json.load(open(sys.argv[1]))
+for file in sys.argv[2:]:
     for objects in (None, keras_regplus.custom_objects()):
         model = keras.saving.load_model(
-            row["file"], custom_objects=objects, compile=row["file"].endswith(".keras"),
-            safe_mode=True,
+            file, custom_objects=objects, compile=file.endswith(".keras"), safe_mode=True
         )
-        output = keras.ops.convert_to_numpy(model(numpy.float32(row["batch"]), training=False))
-        print(json.dumps([output.tolist(), sum(float(loss) for loss in model.losses)]))
+        for row in rows:
+            part = model.get_layer(row["model"])
+            output = keras.ops.convert_to_numpy(part(numpy.float32(row["batch"]), training=False))
+            print(json.dumps([output.tolist(), sum(float(loss) for loss in part.losses)]))
 """
+
+
+def model_of_all_parts(calls: slice) -> tuple[keras.Model, dict[str, keras.Model]]:
+    """Side by side in one model, so that one training, file and process serve them all."""
+    models = {
+        f"{subject.cls.__name__} {kwargs}": roundtrips.model_with(
+            subject.cls(**kwargs), subject.input_shape
+        )
+        for subject in SAVED
+        for kwargs in subject.calls[calls]
+    }
+    inputs = [keras.Input(model.input_shape[1:]) for model in models.values()]
+    outputs = [
+        keras.layers.Flatten()(model(x)) for model, x in zip(models.values(), inputs, strict=True)
+    ]
+    whole = keras.Model(inputs, keras.layers.Concatenate()(outputs))
+    whole.compile(
+        keras.optimizers.SGD(0.1),
+        loss=keras.losses.MeanSquaredError(),
+        # Compiled trainings are saved elsewhere; TensorFlow takes seconds to trace this one.
+        run_eagerly=keras.backend.backend() == "tensorflow",
+    )
+    return whole, models
 
 
 # A layer without a schedule needs no clock, and gets one here like all others.
 @pytest.mark.filterwarnings("ignore::keras_regplus.RegPlusWarning")
-def test_models_load_in_a_process_that_has_only_imported_the_package(tmp_path):
-    rows = []
-    for subject in SAVED:
-        for number, kwargs in enumerate(subject.calls):
-            model = roundtrips.model_with(subject.cls(**kwargs), subject.input_shape)
-            roundtrips.train(model)
-            row = {**roundtrips.readings(model), "batch": roundtrips.batch(model).tolist()}
-            for ending in ("keras", "h5"):
-                file = str(tmp_path / f"{subject.cls.__name__}-{number}.{ending}")
-                model.save(file)
-                rows.append({**row, "output": row["output"].tolist(), "file": file})
+@pytest.mark.parametrize(
+    "calls",
+    [
+        pytest.param(slice(-1, None), id="the last call of each class"),
+        pytest.param(slice(None), id="all calls", marks=pytest.mark.grid),
+    ],
+)
+def test_models_load_in_a_process_that_has_only_imported_the_package(calls, tmp_path):
+    whole, models = model_of_all_parts(calls)
+    batches = {name: roundtrips.batch(model) for name, model in models.items()}
+    whole.fit(
+        list(batches.values()),
+        np.zeros((4, whole.output_shape[1]), "float32"),
+        batch_size=2,
+        verbose=0,
+        callbacks=[RegularizationScheduler(log=False)],
+    )
+    rows = [
+        {"model": model.name, "batch": batches[name].tolist()} for name, model in models.items()
+    ]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
+    files = [str(tmp_path / f"whole.{ending}") for ending in ("keras", "h5")]
+    expected = [roundtrips.readings(model) for model in models.values()]
+    for file in files:
+        whole.save(file)
     result = subprocess.run(
-        [sys.executable, "-c", READ_IN_NEW_PROCESS, str(tmp_path / "rows.json")],
+        [sys.executable, "-c", READ_IN_NEW_PROCESS, str(tmp_path / "rows.json"), *files],
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stderr
     found = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("[")]
-    assert len(found) == 2 * len(rows)
-    for row, (output, penalty) in zip([row for row in rows for _ in "ab"], found, strict=True):
-        np.testing.assert_allclose(output, row["output"], rtol=1e-6, err_msg=row["file"])
-        np.testing.assert_allclose(penalty, row["penalty"], rtol=1e-6, err_msg=row["file"])
+    assert len(found) == 4 * len(models)
+    for (name, row), (output, penalty) in zip(
+        4 * list(zip(models, expected, strict=True)), found, strict=True
+    ):
+        np.testing.assert_allclose(output, row["output"], rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(penalty, row["penalty"], rtol=1e-6, err_msg=name)
 
 
 def test_every_public_class_has_a_row():

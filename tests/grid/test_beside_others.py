@@ -16,7 +16,7 @@ from keras_regplus.callbacks import (
 )
 
 from .models import BASE, X, base_penalty, compiled
-from .rising import assert_at, at_time, fit, network, time_of
+from .rising import assert_at, at_time, fit, network, predicted, time_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
 
@@ -170,7 +170,7 @@ def test_exact_and_seen_in_any_order(group, order, tmp_path, capsys):
     pairs = [make(tmp_path) for make in group]
     crowd = [RegularizationScheduler(), *(callback for callback, _ in pairs)]
     model = unmoved(use_ema=averages in group)
-    y = model.predict(X, verbose=0)
+    y = predicted(model)
     run = fit(model, epochs=4, validation_data=(X, y), callbacks=[crowd[place] for place in order])
     assert_at(run, model, range(12))
     np.testing.assert_allclose(

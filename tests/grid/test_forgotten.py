@@ -12,7 +12,7 @@ from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import Linear, LinearWarmup
 
 from .models import BASE, X, base_penalty, compiled, shared_instance
-from .rising import NOTHING_TELLS, assert_at, fit, network, ours, rising, ways
+from .rising import NOTHING_TELLS, assert_at, fit, network, ours, predicted, rising, ways
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
 
@@ -22,7 +22,7 @@ def test_full_strength_and_one_warning_a_model(way):
     # What is scheduled is one instance, or several; models are warned for one by one.
     for build in (shared_instance, network, network):
         model = compiled(build(), **way)
-        y = model.predict(X, verbose=0)
+        y = predicted(model)
         with pytest.warns(RegPlusWarning, match=NOTHING_TELLS) as caught:
             runs = [fit(model, callbacks=[], validation_data=(X, y), epochs=2) for _ in range(2)]
             compiled(model, **way)
@@ -118,7 +118,7 @@ def test_an_outer_model_with_the_callback_has_a_clock_of_its_own(way):
 
 def test_evaluating_a_model_that_was_never_trained_warns_once():
     model = compiled(network())
-    y = model.predict(X, verbose=0)
+    y = predicted(model)
     with pytest.warns(RegPlusWarning, match=NOTHING_TELLS) as caught:
         losses = [model.evaluate(X, y, verbose=0) for _ in range(2)]
     assert len(ours(caught)) == 1

@@ -12,7 +12,7 @@ from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import Linear
 
 from .models import BASE, BATCH, X, base_penalty, compiled
-from .rising import at_time, fit, on_torch, rising, time_of, ways
+from .rising import at_time, fit, on_torch, predicted, rising, time_of, ways
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
 
@@ -47,7 +47,7 @@ def assert_gained(run, model, times, gains):
 @ways
 def test_the_gain_counts_from_the_next_step_on(way):
     model = rising(**way)
-    y = model.predict(X, verbose=0)
+    y = predicted(model)
     setting = [RegularizationScheduler(), Sets(3.0, 0, 2), Sets(0.5, 1)]
     run = fit(model, 6, epochs=3, validation_data=(X, y), callbacks=setting)
     gains = np.repeat([1, 3, 0.5], [3, 9, 6])
@@ -120,7 +120,7 @@ def test_a_whole_schedule_is_one_trace(way):
     rise = Counting(BASE, Linear(998, 2.0, 1000.0))
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2, kernel_regularizer=rise)])
     compiled(model, **way)
-    y, counts = model.predict(X, verbose=0), Counts()
+    y, counts = predicted(model), Counts()
 
     def trained(gain, **arguments):
         setting = [RegularizationScheduler(), Sets(gain, 0, 2), Sets(gain + 1, 1), counts]

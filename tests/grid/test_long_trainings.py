@@ -10,7 +10,7 @@ from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import Linear, LinearWarmup, Piecewise, Schedule
 
 from .models import BASE, X, base_penalty, compiled
-from .rising import SEVERAL_STEPS_REFUSED, fit
+from .rising import SEVERAL_STEPS_REFUSED, fit, predicted
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
 
@@ -92,7 +92,7 @@ BEYOND = {
 def test_steps_beyond_the_whole_numbers_of_float32(name, tmp_path):
     schedule, value = BEYOND[name]
     model = at_far(schedule)
-    y = model.predict(X, verbose=0)
+    y = predicted(model)
     run = fit(model, epochs=2, validation_data=(X, y))
     full = base_penalty(model)
     np.testing.assert_allclose(run.loss, [full * value(n) for n in range(6)], rtol=1e-6)

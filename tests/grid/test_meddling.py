@@ -11,7 +11,7 @@ from keras import layers
 from keras_regplus.callbacks import RegularizationScheduler
 
 from .models import BACKEND, BASE, X, base_penalty, compiled
-from .rising import assert_at, at_time, fit, on_torch, penalty, rising, time_of
+from .rising import assert_at, at_time, fit, on_torch, penalty, predicted, rising, time_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*longer than",
@@ -120,7 +120,7 @@ OTHER = [quantized, summarised, weights_saved, session_cleared]
 
 def trained_with(action, folder, unit="step"):
     model, meddler = rising(unit), Meddler(action, folder)
-    y = model.predict(X, verbose=0)
+    y = predicted(model)
     run = fit(
         model,
         epochs=2,

@@ -12,7 +12,18 @@ from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.testing import frozen_fit
 
 from .models import BACKEND, BATCH, X, base_penalty, compiled
-from .rising import assert_at, at_time, fit, network, ours, penalty, rising, time_of, ways
+from .rising import (
+    assert_at,
+    at_time,
+    fit,
+    network,
+    ours,
+    penalty,
+    predicted,
+    rising,
+    time_of,
+    ways,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
 
@@ -35,7 +46,7 @@ def test_a_second_fit_and_one_without_the_callback_go_on(way):
 @ways
 def test_validation_and_evaluation_see_the_next_training_step(way):
     model = rising(**way)
-    y = model.predict(X, verbose=0)
+    y = predicted(model)
     run = fit(model, epochs=3, validation_data=(X, y), validation_batch_size=BATCH)
     assert_at(run, model, range(9))
     np.testing.assert_allclose(run.val_loss, base_penalty(model) * np.array([5, 8, 11]), rtol=1e-5)
@@ -157,7 +168,7 @@ class Raises(keras.callbacks.Callback):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_after_a_fit_that_was_cut_short_the_next_one_goes_on(way, error):
     model = rising(**way)
-    y = model.predict(X, verbose=0)
+    y = predicted(model)
     scheduler = RegularizationScheduler()
     with pytest.raises(error):
         fit(model, 6, callbacks=[scheduler, Raises(error, 0, 2)])
@@ -173,7 +184,7 @@ def test_after_a_fit_that_was_cut_short_the_next_one_goes_on(way, error):
 @ways
 def test_epochs_are_counted_over_fits_and_initial_epoch_is_absolute(way):
     model = rising("epoch", **way)
-    y = model.predict(X, verbose=0)
+    y = predicted(model)
 
     def follows(seen, **arguments):
         run = fit(model, 6, validation_data=(X, y), **arguments)
@@ -216,7 +227,7 @@ def attached(model):
 def test_loops_of_train_on_batch_follow_the_schedule(way):
     model = attached(rising(**way))
     x, full = X[:BATCH], base_penalty(model)
-    y = model.predict(x, verbose=0)
+    y = predicted(model, x)
     losses = []
     for step in range(4):
         # Before Keras 3.15 both return a mean since the metrics were last reset.
@@ -328,7 +339,7 @@ class Means(keras.callbacks.Callback):
 def test_exact_with_every_kind_of_data(source, way):
     make, arguments = SOURCES[source]
     model, means = rising(**way), Means()
-    y = model.predict(X, verbose=0)
+    y = predicted(model)
     history = model.fit(
         make(X, y),
         epochs=2,

@@ -7,7 +7,7 @@ import pytest
 from keras_regplus.callbacks import RegularizationScheduler
 
 from .models import X, base_penalty
-from .rising import assert_at, at_time, fit, rising, time_of, ways
+from .rising import assert_at, at_time, fit, predicted, rising, time_of, ways
 from .test_gain import Sets, assert_gained
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
@@ -54,7 +54,7 @@ def crashed(folder, order, unit, *others, compile_arguments, **arguments):
 @pytest.mark.parametrize("unit", ["step", "epoch"])
 def test_the_same_fit_anew_goes_on_from_the_backup(way, order, unit, tmp_path):
     model = crashed(tmp_path, order, unit, compile_arguments=way)
-    y = model.predict(X, verbose=0)
+    y = predicted(model)
     callbacks = watchers(tmp_path, order)
     run = fit(model, epochs=5, validation_data=(X, y), callbacks=callbacks)
     assert_at(run, model, range(6, 15) if unit == "step" else np.repeat([2, 3, 4], 3))

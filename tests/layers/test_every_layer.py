@@ -153,9 +153,13 @@ def test_a_rate_below_zero_counts_as_zero(case):
     np.testing.assert_array_equal(case.call(0.5, negative), case.call(0.0))
 
 
+# A compilation for a single step; compiled steps have tests of their own below.
+ONE_STEP = {"run_eagerly": BACKEND == "tensorflow"}
+
+
 def first_loss(case: Case, layer: keras.layers.Layer, raised: float, gain: float = 1.0) -> float:
     """Of a step on targets of 1: it is 1 if nothing reaches the last layer."""
-    model = model_of(case, layer)
+    model = model_of(case, layer, **ONE_STEP)
     scheduler = RegularizationScheduler()
     scheduler.set_model(model)
     scheduler._clock.set_rate_offset(raised)
