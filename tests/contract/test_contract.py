@@ -22,16 +22,16 @@ from keras_regplus.testing import _roundtrips as roundtrips
 
 from .subjects import NOT_CONSTRUCTED, SUBJECTS, Subject
 
-ROOMS = [
+PACKAGES = [
     importlib.import_module(f"keras_regplus.{name}")
     for name in keras_regplus.__all__
     if inspect.ismodule(getattr(keras_regplus, name))
 ] + [keras_regplus.callbacks.actions]
 PUBLIC = {
-    f"{room.__name__}.{name}": getattr(room, name)
-    for room in [*ROOMS, keras_regplus]
-    for name in room.__all__
-    if inspect.isclass(getattr(room, name)) or inspect.isfunction(getattr(room, name))
+    f"{package.__name__}.{name}": getattr(package, name)
+    for package in [*PACKAGES, keras_regplus]
+    for name in package.__all__
+    if inspect.isclass(getattr(package, name)) or inspect.isfunction(getattr(package, name))
 }
 CHECKS = {
     "schedule": testing.check_schedule,

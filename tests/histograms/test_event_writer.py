@@ -317,7 +317,7 @@ def test_a_step_that_cannot_be_computed_does_not_end_the_others(tmp_path):
     assert len(os.listdir(tmp_path)) == 1
 
 
-# The package itself imports Keras and with it a backend: this loads the room without it.
+# The package itself imports Keras and with it a backend: this loads the module without it.
 ROOM_ALONE = """
     import os, sys, types
     package = types.ModuleType("keras_regplus")

@@ -109,8 +109,8 @@ WITHOUT_ENTRY = {"keras_regplus.__version__"}
 
 
 def public_modules() -> list[ModuleType]:
-    rooms = [getattr(keras_regplus, name) for name in keras_regplus.__all__]
-    modules = [room for room in rooms if isinstance(room, ModuleType)]
+    values = [getattr(keras_regplus, name) for name in keras_regplus.__all__]
+    modules = [value for value in values if isinstance(value, ModuleType)]
     return [
         keras_regplus,
         *modules,
