@@ -90,7 +90,7 @@ def test_the_demo_gets_its_arguments(runs, arguments, expected):
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
-        (demo.DemoError("disk full."), 2, "python -m keras_regplus demo: no room.\n"),
+        (demo.DemoError("no space."), 2, "python -m keras_regplus demo: no space.\n"),
         (KeyboardInterrupt(), 130, "\npython -m keras_regplus demo: interrupted.\n"),
     ],
 )
