@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -14,7 +14,8 @@ __all__ = ["Choice", "WeightRule", "checked_choice", "compiled_patterns", "is_ch
 
 Choice = str | re.Pattern[str] | type[keras.layers.Layer] | Callable[[str], bool]
 """What a user may give: a regular expression that is searched for in the path of a weight, the
-class of its layer, or a function of the path; also an iterable of these, any of which will do."""
+class of a layer that it belongs to, or a function of the path; also an iterable of these, any of
+which will do."""
 
 WeightRule = tuple[re.Pattern[str] | type | Callable[[str], bool], ...]
 
@@ -22,18 +23,18 @@ WeightRule = tuple[re.Pattern[str] | type | Callable[[str], bool], ...]
 def checked_choice(
     owner: str, argument: str, value: Choice | Iterable[Choice] | None
 ) -> WeightRule | None:
-    """The rule that a user gave, or None for None; raise for what is none."""
+    """The rule that a user gave, or None for None; raise for what is not a rule."""
     if value is None:
         return None
     rule = "a regular expression, a class of layers, a function of the path, or a list of these"
     problem = error_text(owner, argument, rule, value, 'Use a string such as "kernel$".')
     is_list = isinstance(value, Iterable) and not isinstance(value, str | type)
-    found: list[Any] = []
+    parts: list[Any] = []
     for item in value if is_list else [value]:  # type: ignore[union-attr]
         if isinstance(item, type) and not issubclass(item, keras.layers.Layer):
             raise TypeError(problem)
-        found += [item] if callable(item) else compiled_patterns([item], problem)
-    return tuple(found)
+        parts += [item] if callable(item) else compiled_patterns([item], problem)
+    return tuple(parts)
 
 
 def compiled_patterns(values: Iterable[Any], problem: str) -> list[re.Pattern[str]]:
@@ -50,18 +51,23 @@ def compiled_patterns(values: Iterable[Any], problem: str) -> list[re.Pattern[st
 
 
 def is_chosen(
-    path: str, layer: Any, include: WeightRule | None, exclude: WeightRule | None = None
+    path: str,
+    layers: Sequence[Any],
+    include: WeightRule | None,
+    exclude: WeightRule | None = None,
 ) -> bool:
-    """Whether the weight of this path, of this layer, is meant."""
-    is_included = include is None or _matches(include, path, layer)
-    return is_included and not (exclude is not None and _matches(exclude, path, layer))
+    """Whether the weight of this path, which belongs to these layers, is meant."""
+    is_included = include is None or _matches(include, path, layers)
+    return is_included and not (exclude is not None and _matches(exclude, path, layers))
 
 
-def _matches(rule: WeightRule, path: str, layer: Any) -> bool:
-    return any(_fits(part, path, layer) for part in rule)
+def _matches(rule: WeightRule, path: str, layers: Sequence[Any]) -> bool:
+    return any(_fits(part, path, layers) for part in rule)
 
 
-def _fits(part: Any, path: str, layer: Any) -> bool:
+def _fits(part: Any, path: str, layers: Sequence[Any]) -> bool:
     if isinstance(part, re.Pattern):
         return part.search(path) is not None
-    return isinstance(layer, part) if isinstance(part, type) else bool(part(path))
+    if isinstance(part, type):
+        return any(isinstance(layer, part) for layer in layers)
+    return bool(part(path))

@@ -7,6 +7,7 @@ Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._flatten_
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -48,11 +49,13 @@ def scheduled_sites(model: keras.Model) -> Iterator[Site]:
         yield from (site for site in found if hasattr(site.part, "_bind_clock"))
 
 
-def layers_of_weights(model: keras.Model) -> dict[int, keras.layers.Layer]:
-    """The layer that owns each weight, by the identity of the weight."""
-    return {
-        id(weight): layer for layer in model._flatten_layers() for weight in _own_weights(layer)
-    }
+def layers_of_weights(model: keras.Model) -> dict[int, list[keras.layers.Layer]]:
+    """All layers that a weight belongs to, by its identity: a cell and its `LSTM`, for instance."""
+    layers: dict[int, list[keras.layers.Layer]] = defaultdict(list)
+    for layer in model._flatten_layers():
+        for weight in layer.weights:
+            layers[id(weight)].append(layer)
+    return layers
 
 
 def _own_weights(layer: keras.layers.Layer) -> list[keras.Variable]:

@@ -95,7 +95,7 @@ def _named(models: Any) -> dict[str, Any]:
 def _chosen(name: str, model: Any, rule: WeightRule | None, include: Any) -> np.ndarray:
     """All chosen weights of a model in one array."""
     arrays = _arrays(model)
-    chosen = [array for path, layer, array in arrays if is_chosen(path, layer, rule)]
+    chosen = [array for path, layers, array in arrays if is_chosen(path, layers, rule)]
     if not sum(array.size for array in chosen):
         paths = ", ".join(path for path, _, _ in arrays) or "none"
         needed = f"a choice that finds weights of {name!r}"
@@ -107,16 +107,16 @@ def _chosen(name: str, model: Any, rule: WeightRule | None, include: Any) -> np.
     )
 
 
-def _arrays(model: Any) -> list[tuple[str, Any, np.ndarray]]:
-    """Path, layer where it is known, and values of each weight."""
+def _arrays(model: Any) -> list[tuple[str, list[Any], np.ndarray]]:
+    """Path, layers as far as they are known, and values of each weight."""
     if hasattr(model, "weights"):
         layers = layers_of_weights(model)
         return [
-            (weight.path, layers.get(id(weight)), keras.ops.convert_to_numpy(weight.value))
+            (weight.path, layers[id(weight)], keras.ops.convert_to_numpy(weight.value))
             for weight in model.weights
         ]
     if isinstance(model, Mapping):
-        return [(str(path), None, np.asarray(array)) for path, array in model.items()]
+        return [(str(path), [], np.asarray(array)) for path, array in model.items()]
     rule, advice = "models or dicts of name to array", "Pass `model` itself."
     raise TypeError(error_text(_OWNER, "models", rule, model, advice))
 

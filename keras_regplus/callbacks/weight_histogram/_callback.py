@@ -71,7 +71,8 @@ class WeightHistogram(keras.callbacks.Callback):
             `"step"`, optimizer updates finished. Defaults to None: `"step"` with
             `every_steps`, else `"epoch"`.
         include: Which weights to record: a regular expression that is searched
-            for in the path of the weight, a class of layers, a function of the path,
+            for in the path of the weight, a class of layers (`keras.layers.LSTM` means all
+            weights of its cell, too), a function of the path,
             or a list of these, one of which must match. Defaults to None: all.
         exclude: Which of these to leave out, in the same form. Defaults to
             None: none.
@@ -283,7 +284,7 @@ class WeightHistogram(keras.callbacks.Callback):
 
     def _chosen(self, weights: list[Any]) -> list[tuple[str, Any]]:
         layers, rules = layers_of_weights(self.model), (self._included, self._excluded)
-        selected = [w for w in weights if is_chosen(w.path, layers.get(id(w)), *rules)]
+        selected = [w for w in weights if is_chosen(w.path, layers[id(w)], *rules)]
         # A model that is not built has some of its weights at most.
         if weights and not selected and self.model.built:
             self._note("`include` and `exclude` leave no weight of the model")
