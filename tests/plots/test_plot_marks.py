@@ -22,11 +22,6 @@ TURNING = {"loss": [0.80, 0.30, 0.10], "val_loss": [0.70, 1.82, 2.45]}
 HALVES, ONES = [0.5, 0.5, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0]
 
 
-@pytest.fixture
-def ax():
-    return Figure().add_subplot()
-
-
 def plotted(ax, histories, metric="loss", **arguments):
     return HistoryPlotter(metric).plot(histories, ax=ax, **arguments)
 

@@ -7,25 +7,11 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from keras_regplus import schedules
 from keras_regplus.plots import plot_schedule
 
 matplotlib.use("Agg")
-
-
-@pytest.fixture
-def ax():
-    return Figure().add_subplot()
-
-
-@pytest.fixture
-def pyplot():
-    import matplotlib.pyplot as plt
-
-    yield plt
-    plt.close("all")
 
 
 def test_a_schedule_is_drawn_to_a_little_past_its_end(ax):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import keras
 import matplotlib
 import pytest
-from matplotlib.figure import Figure
 
 from keras_regplus.diagnosis import Diagnosis, diagnose
 from keras_regplus.plots import plot_diagnosis, plot_history
@@ -15,25 +13,6 @@ matplotlib.use("Agg")
 LOST = [float("nan")] * 4
 CURVES = {"loss": [0.9, 0.5, 0.2, 0.1], "val_loss": [1.0, 0.6, 0.7, 0.9]}
 RISING = Diagnosis("overfitting", best_epoch=1, best_value=0.6, onset_epoch=2)
-
-
-@pytest.fixture
-def ax():
-    return Figure().add_subplot()
-
-
-@pytest.fixture
-def pyplot():
-    import matplotlib.pyplot as plt
-
-    yield plt
-    plt.close("all")
-
-
-def history_of(curves, epochs):
-    history = keras.callbacks.History()
-    history.history, history.epoch = curves, list(epochs)
-    return history
 
 
 def test_plot_history_draws_losses_left_and_metrics_right(pyplot):
@@ -97,7 +76,7 @@ def test_plot_history_says_the_verdict(pyplot, curves, title):
     assert plot_history(curves).get_suptitle() == title
 
 
-def test_plot_history_counts_epochs_as_the_history_does(pyplot):
+def test_plot_history_counts_epochs_as_the_history_does(pyplot, history_of):
     history = history_of(TITLES[0][0], range(10, 13))
     assert plot_history(history).get_suptitle() == "Overfitting since epoch 11, best epoch 10"
 

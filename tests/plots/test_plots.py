@@ -22,25 +22,6 @@ CURVES = {"loss": [0.9, 0.5, 0.2, 0.1], "val_loss": [1.0, 0.6, 0.7, 0.9]}
 DIP = {**CURVES, "val_loss": [1.0, 0.9, 0.6, 0.7]}
 
 
-@pytest.fixture
-def ax():
-    return Figure().add_subplot()
-
-
-@pytest.fixture
-def pyplot():
-    import matplotlib.pyplot as plt
-
-    yield plt
-    plt.close("all")
-
-
-def history_of(curves, epochs):
-    history = keras.callbacks.History()
-    history.history, history.epoch = curves, list(epochs)
-    return history
-
-
 def test_training_is_solid_and_validation_dashed_in_one_colour(ax):
     result = HistoryPlotter("loss").plot({"small": CURVES, "LARGE": DIP}, ax=ax)
     assert result is ax
@@ -90,7 +71,7 @@ def test_an_argument_of_plot_goes_before_the_plotters_own(ax):
     assert list(ax.lines[0].get_ydata()) == [0, 0, 1, 1]
 
 
-def test_a_history_is_drawn_at_its_own_epochs(ax):
+def test_a_history_is_drawn_at_its_own_epochs(ax, history_of):
     HistoryPlotter("loss").plot({"a": history_of(CURVES, range(5, 9))}, ax=ax)
     assert list(ax.lines[0].get_xdata()) == [5, 6, 7, 8]
     assert ax.get_xlim() == (0, 8)
