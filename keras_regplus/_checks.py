@@ -110,7 +110,7 @@ def _range_text(
 ) -> str:
     if minimum is not None and maximum is not None:
         return f" from {minimum:g} to {maximum:g}"
-    bounds = {"of at least": minimum, "of at most": maximum, "above": above, "below": below}
+    bounds = {"of at least": minimum, "above": above, "of at most": maximum, "below": below}
     stated = [f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None]
     return " ".join(["", " and ".join(stated)]) if stated else ""
 

@@ -85,8 +85,11 @@ class Action:
         Returns:
             What was done, as a clause that the detector prints. None if nothing could be
             done; then the step does not count.
+
+        Raises:
+            NotImplementedError: If the subclass does not define it.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define `move(self, model, steps)`.")
 
     def begin(self) -> None:
         """Forget an earlier training."""

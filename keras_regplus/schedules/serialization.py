@@ -31,6 +31,8 @@ __all__ = [
 # How deep schedules may be made of schedules. Python itself gives up at a few hundred levels.
 MOST_LEVELS = 32
 
+_BY_NAME = {"constant": Constant, "Constant": Constant}
+
 PartLike: TypeAlias = (
     Schedule
     | keras.optimizers.schedules.LearningRateSchedule
@@ -193,12 +195,11 @@ def checked_part(owner: str, name: str, part: Any, also: str = "") -> Any:
 
 def _by_name(owner: str, argument: str, name: str) -> Schedule:
     """The schedule of that name; only one needs no arguments."""
-    by_name = {"constant": Constant, "Constant": Constant}
-    if name not in by_name:
+    if name not in _BY_NAME:
         rule = "'constant', the one schedule that needs no arguments, or an object"
         advice = "Use for example `schedules.LinearWarmup(1000)`."
         raise ValueError(error_text(owner, argument, rule, name, advice))
-    return by_name[name]()
+    return _BY_NAME[name]()
 
 
 def is_schedule(value: Any) -> bool:

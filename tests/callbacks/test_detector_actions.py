@@ -291,12 +291,12 @@ def test_a_restored_action_continues_as_if_nothing_had_happened(epochs, make, bu
         (
             lambda: actions.RaiseDropout(0),
             ValueError,
-            "`by` must be .* at most 1 and above 0, got 0",
+            "`by` must be .* above 0 and of at most 1, got 0",
         ),
         (
             lambda: actions.RaiseDropout(limit=1.5),
             ValueError,
-            "`limit` must be .* at most 1 and above 0",
+            "`limit` must be .* above 0 and of at most 1",
         ),
         (lambda: actions.RaiseDropout("x"), TypeError, "`by`"),
         (lambda: actions.RaiseRegularization(1), ValueError, "`factor` must be .* above 1, got 1"),
