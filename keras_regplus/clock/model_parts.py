@@ -43,7 +43,7 @@ def scheduled_sites(model: keras.Model) -> Iterator[Site]:
         found = [Site(path, layer, layer, "_now")]
         activity = layer.activity_regularizer
         found.append(Site(f"{path}/activity", activity, layer, "activity_regularizer"))
-        for variable in _own_weights(layer):
+        for variable in layer._trainable_variables + layer._non_trainable_variables:
             regularizer = getattr(variable, "regularizer", None)
             found.append(Site(variable.path, regularizer, variable, "regularizer"))
         yield from (site for site in found if hasattr(site.part, "_bind_clock"))
@@ -56,7 +56,3 @@ def layers_of_weights(model: keras.Model) -> dict[int, list[keras.layers.Layer]]
         for weight in layer.weights:
             layers[id(weight)].append(layer)
     return layers
-
-
-def _own_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
-    return layer._trainable_variables + layer._non_trainable_variables
