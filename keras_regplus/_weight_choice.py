@@ -1,4 +1,4 @@
-"""Which weights of a model are meant: by path, by the class of their layer, by a function."""
+"""Which weights of a model are meant: by path, by the class of a layer, by a function."""
 
 from __future__ import annotations
 
