@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_regplus._warnings import warn
-from keras_regplus.clock.step_context import StepContext, runs_eagerly_on_torch
+from keras_regplus._warnings import OneTimeWarnings, warn
+from keras_regplus.clock import traces
+from keras_regplus.clock.observations import Observations
+from keras_regplus.clock.step_context import StepContext, current_context, runs_eagerly_on_torch
 from keras_regplus.clock.weight_notes import gain_in, note_gain
 
 __all__ = [
@@ -36,8 +38,7 @@ __all__ = [
 
 # What `clock_state` holds, in this order.
 _STATE_FIELDS = ("epoch", "gain", "rate_offset")
-# On JAX it ends with the step in two parts: float32 ends with 2**24, and each variable more
-# in a model's state costs a small step some microseconds.
+# On JAX the step follows in two parts, as float32 ends with 2**24, and what is observed.
 _STEP_PARTS = 2**16
 
 
@@ -57,7 +58,7 @@ class Clock:
     step without compiling again; the step is read from the optimizer.
     """
 
-    def __init__(self, model: keras.Model, epoch: int = 0, gain: float = 1.0):
+    def __init__(self, model: keras.Model, epoch: int = 0, gain: float = 1.0, strengths: int = 0):
         self._model = weakref.ref(model)
         self.epoch = epoch
         self.gain = gain
@@ -66,15 +67,38 @@ class Clock:
         self._epoch_base = 0
         self._epoch_running = self._epoch_finished = False
         self._validation_due = False
+        self._epoch_is_told = False
         self._evaluations = 0
+        self._warnings = OneTimeWarnings("RegularizationScheduler")
         self.used = False
+        self.epoch_was_asked = False
         self.loss_parts: Any = None  # kept here for a second `fit`, made by the callback
         self._epoch_listener: weakref.WeakMethod | None = None
         # JAX gives a test step no optimizer state, so a copy of the step rides in the model's own.
         self._step_for_tests = 0
+        state = self._state_values()
+        self.observations = Observations(strengths, start=len(state) if on_jax() else 0)
+        observed = self.observations.initial_values()
+        if on_jax():
+            # Each variable more in a model's state costs a small step some microseconds.
+            state = [*state, *observed]
         self.clock_state = hidden_variable(
-            model, "clock_state", self._state_values(), "float32", aggregation="only_first_replica"
+            model, "clock_state", state, "float32", aggregation="only_first_replica"
         )
+        self.observations.variable = (
+            self.clock_state
+            if on_jax()
+            else hidden_variable(
+                model,
+                "observed",
+                observed,
+                "float32",
+                aggregation="sum",
+                synchronization="on_read",
+            )
+        )
+        # What a function compiled inside a TensorFlow step reads: it may outlive the optimizer.
+        self._step_inside = traces.variable_of_inner_graphs("step", 0, "int")
 
     @property
     def model(self) -> keras.Model | None:
@@ -86,15 +110,21 @@ class Clock:
 
     def context(self) -> StepContext:
         """The context of a TensorFlow or torch step: values are read when they are asked for."""
+        trace = traces.trace_of(None)
+        if self._step_inside is not None:
+            step = _value(self._require_model().optimizer.iterations)
+            self._step_inside.assign(ops.cast(step, self._step_inside.dtype))
 
         def value_of(name: str) -> Any:
             if name == "step":
+                if traces.in_inner_graph(trace):
+                    return ops.convert_to_tensor(self._step_inside)
                 return _value(self._require_model().optimizer.iterations)
             if runs_eagerly_on_torch():
                 return getattr(self, name)
             return ops.convert_to_tensor(self.clock_state)[_STATE_FIELDS.index(name)]
 
-        return StepContext(value_of, self)
+        return StepContext(value_of, self, trace)
 
     def eager_context(self) -> StepContext:
         """The context of a read outside any step, `model.losses` for one."""
@@ -104,8 +134,7 @@ class Clock:
     def jax_context(self, state: Any, training: bool) -> StepContext:
         """The context of a JAX step, whose values are all in its argument `state`."""
         model = self._require_model()
-        arrays = dict(zip(map(id, model.non_trainable_variables), state[1], strict=False))
-        clock_state = arrays[id(self.clock_state)]
+        clock_state = state[1][self._place_in_state()]
         if training:
             step = _iterations_in(model.optimizer, state[2])
         else:
@@ -113,7 +142,19 @@ class Clock:
             high, low = (ops.cast(clock_state[first + part], "int32") for part in (0, 1))
             step = _STEP_PARTS * high + low
         values = {name: clock_state[place] for place, name in enumerate(_STATE_FIELDS)}
-        return StepContext({"step": step, **values}.__getitem__, self)
+        trace = traces.trace_of(clock_state)
+        return StepContext({"step": step, **values}.__getitem__, self, trace)
+
+    def after_jax_step(self, state: Any, context: StepContext) -> Any:
+        """The state that a JAX training step returns, with what was observed in it."""
+        place = self._place_in_state()
+        non_trainable = list(state[1])
+        non_trainable[place] = self.observations.step_done_in(non_trainable[place], context)
+        return state[0], non_trainable, *state[2:]
+
+    def _place_in_state(self) -> int:
+        variables = self._require_model().non_trainable_variables
+        return next(i for i, v in enumerate(variables) if v is self.clock_state)
 
     def set_gain(self, gain: float) -> None:
         """Change every strength of the model from the next step on, without compiling."""
@@ -191,9 +232,47 @@ class Clock:
         self._write_state()
         self._epoch_running, self._epoch_finished = True, False
 
+    def begin_batch(self) -> None:
+        """Note that a user's own loop trains on a batch, maybe inside an `at`."""
+        context = current_context()
+        given = {} if context is None or context.given is None else context.given
+        if given.get("epoch") is not None:
+            self._epoch_is_told = True
+            epoch = int(ops.convert_to_numpy(given["epoch"]))
+            if epoch != self.epoch:
+                self.epoch = epoch
+                self._write_state()
+        step = given.get("step")
+        if step is not None and int(ops.convert_to_numpy(step)) != self._host_step():
+            self._warnings.warn(
+                f"`at(step={step})` around `train_on_batch` has no effect on the model "
+                f"{self._require_model().name!r}, whose optimizer has made {self._host_step()} "
+                "updates: its steps are counted by the optimizer. Take `step` out.",
+                cause="step",
+            )
+
+    def end_batch(self) -> None:
+        """Note that a user's own loop has trained on a batch."""
+        if self.epoch_was_asked and not (self._epoch_running or self._epoch_is_told):
+            self._warnings.warn(
+                f"a schedule of the model {self._require_model().name!r} counts epochs, and "
+                f"nothing says where the epochs of this loop begin, so it stays at epoch "
+                f"{self.epoch}. Put `with keras_regplus.at(epoch=...):` around `train_on_batch`, "
+                "or call the callback's `on_epoch_begin` and `on_epoch_end`, as "
+                "`keras.callbacks.CallbackList` does.",
+                cause="epoch",
+            )
+
     def begin_validation(self) -> None:
         """Note that callbacks of a `fit` see an evaluation begin."""
         self._validation_due = self._epoch_finished and self._evaluations == 1
+
+    def end_epoch(self) -> None:
+        """Note that callbacks see an epoch end, one of `fit` or of a loop that calls them."""
+        if self._epoch_running:  # else `fit` has asked for its logs
+            self.epoch += 1
+            self._write_state()
+        self.forget_epoch()
 
     def forget_epoch(self) -> None:
         """Note that no epoch is under way: it has ended, or its `fit` has raised."""
@@ -246,7 +325,10 @@ class Clock:
             self._evaluations -= 1
 
     def _write_state(self) -> None:
-        self.clock_state.assign(self._state_values())
+        state = ops.convert_to_tensor(self._state_values(), "float32")
+        if on_jax():
+            state = ops.concatenate([state, self.observations.read()])
+        self.clock_state.assign(state)
 
     def _state_values(self) -> list[float]:
         """What `clock_state` holds."""

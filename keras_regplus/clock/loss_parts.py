@@ -1,9 +1,9 @@
 """The loss without its penalties, and the penalties, accumulated in the compiled step.
 
-What Keras computes is observed, never changed: the compiled loss leaves a note of
-its value, and so does each penalty that Keras adds to it. Sums of both, weighted by
-the batch size as Keras weights its own loss, ride beside the clock; they are no
-metrics and no weights.
+What Keras computes is observed, never changed: the compiled loss leaves a note of its
+value, and so does each penalty that Keras adds to it. Their sums, and that of what
+`compute_loss` returned, are weighted by the batch size as Keras weights its own loss. Where
+they do not add up, nothing is told.
 
 Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Trainer._compile_loss`,
 `Trainer._aggregate_additional_loss`,
@@ -20,9 +20,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_regplus._warnings import warn
-from keras_regplus.clock import step_context, wiring
-from keras_regplus.clock.clock import Clock, hidden_variable
+from keras_regplus.clock import loss_share, step_context, wiring
+from keras_regplus.clock.clock import Clock
+from keras_regplus.clock.loss_share import LossShare
 
 __all__ = ["LossParts"]
 
@@ -40,36 +40,34 @@ class _Record:
 class LossParts:
     """`data_loss` and `penalty` of a model, summed over an epoch.
 
-    `means` gives them; None for each that the model's own training step does not let us
-    see.
+    `means` gives them where they are measured; `reason` says why not.
     """
 
     def __init__(self, model: keras.Model, clock: Clock):
         self.clock = clock
-        self._broken = False
-        # Sums of [data loss, penalty, 1], each times the batch size, and what rounding
-        # took from them: plain float32 sums drift in long epochs.
-        self._sums = hidden_variable(
-            model,
-            "sums",
-            np.zeros((2, 3)),
-            "float32",
-            aggregation="sum",
-            synchronization="on_read",
-        )
+        self.reason = ""
+        self._error = ""
         self._has_data = False
+        self._is_half = False
+        self._several = False
+        self._own_loss: Callable | None = None
+        self._given: Any = None
+        self._share: LossShare | None = None
         self._pending: list[tuple[Any, int]] = []  # steps on torch that are not in the sums yet
 
     def observe(self, model: keras.Model) -> None:
         """Put the observers in place, where they are not yet."""
 
         def compute_loss(original: Callable) -> Callable:
+            if getattr(original, "__func__", None) is not keras.Model.compute_loss:
+                self._own_loss = original
+
             # A user's own `compute_loss` may take what it likes.
             def run(*args: Any, **kwargs: Any) -> Any:
                 record = self._begin(model)
                 total = original(*args, **kwargs)
                 if record is not None:
-                    self._end(model, record, total, (*args, kwargs.get("x"), kwargs))
+                    self._end(model, record, total, args, kwargs)
                 return total
 
             return run
@@ -87,7 +85,6 @@ class LossParts:
         def reset_metrics(original: Callable) -> Callable:
             def run(*args: Any, **kwargs: Any) -> Any:
                 self._pending.clear()
-                self._sums.assign(np.zeros((2, 3), "float32"))
                 return original(*args, **kwargs)
 
             return run
@@ -96,78 +93,109 @@ class LossParts:
         wiring.wrap(model, "_aggregate_additional_loss", "loss_parts", aggregate)
         wiring.wrap(model, "reset_metrics", "loss_parts", reset_metrics)
 
-    def means(self) -> dict[str, float | None]:
-        """The batch-weighted means since the metrics were last reset."""
-        if self._pending and not self._broken:
+    def means(self) -> dict[str, float]:
+        """The batch-weighted means since the metrics were last reset, as far as measured."""
+        if self._pending and not self._error:
             self._guarded(self._add_pending)
-        if self._broken:
+        data, penalty, total, count = self.clock.observations.losses()
+        self.reason = self._why_not(count)
+        if self.reason:
             return {}
-        # Added up in float64: the two rows only make sense together.
-        sums, lost = ops.convert_to_numpy(self._sums).astype("float64")
-        data, penalty, count = sums - lost
+        data, penalty, total = (value / count for value in (data, penalty, total))
+        if self._share is not None:
+            penalty *= self._share.share
+            if not self._adds_up(data, penalty, total):
+                data = total - penalty  # with whatever else the own loss adds
+        elif not self._has_data:
+            self.reason = "the model has no compiled loss"
+            return {"penalty": float(penalty)}
+        elif not self._adds_up(data, penalty, total):
+            self.reason = (
+                f"the compiled loss, {data:g}, and the penalties, {penalty:g}, do not add up to "
+                f"{total:g}, which `compute_loss` returned"
+            )
+            return {}
+        return {"data_loss": float(data), "penalty": float(penalty)}
+
+    @property
+    def penalties_are_unused(self) -> bool:
+        """Whether it is certain that the model's own loss leaves its penalties out."""
+        return self._share is not None and self._share.unused
+
+    def _why_not(self, count: float) -> str:
+        """Why the parts of the loss are not known; empty if they are."""
+        if self._error:
+            return self._error
         if not count:
-            return {"data_loss": None, "penalty": None}
-        return {
-            "data_loss": data / count if self._has_data else None,
-            "penalty": penalty / count,
-        }
+            return "its step does not call `compute_loss`"
+        if self._several:
+            return "its step calls `compute_loss` several times"
+        if self._own_loss is None:
+            return ""
+        if self._share is None:
+            model = self.clock.model
+            self._share = loss_share.share_in(model, self._own_loss, *self._given)
+        return "" if self._share.share is not None else f"its `compute_loss` {self._share.reason}"
+
+    def _adds_up(self, data: float, penalty: float, total: float) -> bool:
+        if not self._has_data:
+            return False
+        rounding = 1e-2 if self._is_half else 1e-4
+        slack = rounding * max(abs(data), abs(penalty), abs(total))
+        # NaN and infinity are measured, too.
+        return not abs(data + penalty - total) > slack
 
     # A training must not die of our bookkeeping, whatever a user's loss returns and
     # whatever name of Keras's has moved.
 
     def _begin(self, model: keras.Model) -> _Record | None:
         context = step_context.current_context()
-        if context is None or context.clock is not self.clock or self._broken:
+        if context is None or context.clock is not self.clock or self._error:
             return None
         if step_context.in_symbolic_scope():
             return None
+        context.losses_computed += 1
+        self._several = self._several or context.losses_computed > 1
         self._guarded(_note_compiled_loss, model)
-        context.record = None if self._broken else _Record()
+        context.record = None if self._error else _Record()
         return context.record
 
-    def _end(self, model: keras.Model, record: _Record, total: Any, given: Any) -> None:
+    def _end(self, model: keras.Model, record: _Record, total: Any, args: Any, kwargs: Any) -> None:
         context = step_context.current_context()
         if context is not None:
             context.record = None
-        self._guarded(self._add_step, model, record, total, given)
+        self._guarded(self._add_step, model, record, total, args, kwargs)
 
     def _guarded(self, do: Callable[..., None], *arguments: Any) -> None:
         try:
             do(*arguments)
         except Exception as error:
-            self._give_up(error)
+            self._error = f"they could not be taken from its loss ({type(error).__name__}: {error})"
 
-    def _give_up(self, error: Exception) -> None:
-        self._broken = True
-        warn(
-            "RegularizationScheduler leaves `data_loss` and `penalty` out of the logs: they "
-            f"could not be taken from this model's loss ({type(error).__name__}: {error}). "
-            "Training goes on; pass `log=False` to silence this."
-        )
-
-    def _add_step(self, model: keras.Model, record: _Record, total: Any, given: Any) -> None:
-        data, penalties = _parts(model, record, total)
-        self._has_data = data is not None
-        size = _batch_size(given)
-        if not step_context.runs_eagerly_on_torch():
-            self._accumulate(_weighted(data, penalties, size))
+    def _add_step(
+        self, model: keras.Model, record: _Record, total: Any, args: Any, kwargs: Any
+    ) -> None:
+        self._has_data = record.data is not None
+        penalties = record.penalties
+        if self._own_loss is not None:
+            if self._given is None:
+                self._given = loss_share.given_shapes(args), loss_share.given_shapes(kwargs)
+            penalties = penalties or _unnoticed_losses(model)
+        size = _batch_size((*args, kwargs.get("x"), kwargs))
+        values = [record.data, total, *penalties]
+        if step_context.runs_eagerly_on_torch():
+            self._pending.append((_detached(values), size))
+            if len(self._pending) == _MOST_PENDING:
+                self._add_pending()
             return
-        self._pending.append((_detached(data, penalties), size))
-        if len(self._pending) == _MOST_PENDING:
-            self._add_pending()
+        self._is_half = "float16" in keras.backend.standardize_dtype(total.dtype)
+        self.clock.observations.add_losses(_weighted(*values[:2], penalties, size))
 
     def _add_pending(self) -> None:
         """Add the steps that were put aside: one at a time they would slow an eager step."""
         added = _weighted_sum(self._pending)
         self._pending.clear()
-        self._accumulate(added)
-
-    def _accumulate(self, values: Any) -> None:
-        sums, lost = ops.unstack(ops.convert_to_tensor(self._sums), 2)
-        # Kahan's sum: the rounding error of each addition is carried to the next.
-        added = values - lost
-        total = sums + added
-        self._sums.assign(ops.stack([total, (total - sums) - added]))
+        self.clock.observations.add_losses(added)
 
 
 def _open_record() -> _Record | None:
@@ -175,26 +203,25 @@ def _open_record() -> _Record | None:
     return None if context is None else context.record
 
 
-def _parts(model: keras.Model, record: _Record, total: Any) -> tuple[Any, list[Any]]:
-    """Data loss (None where there is none) and penalties of one step."""
-    if type(model).compute_loss is keras.Model.compute_loss:
-        return record.data, record.penalties
-    # A loss of the user's own may add anything: what is not a penalty is data.
-    penalties = record.penalties or [ops.sum(loss) for loss in model.losses]
-    return total - _sum(penalties), penalties
+def _unnoticed_losses(model: keras.Model) -> list[Any]:
+    """`model.losses`, without a note that the step has computed them."""
+    context = step_context.current_context()
+    if context is None:
+        return []
+    note, context.note = context.note, None
+    try:
+        return [ops.sum(loss) for loss in model.losses]
+    finally:
+        context.note = note
 
 
-def _weighted(data: Any, penalties: list[Any], size: Any) -> Any:
-    """Data loss, penalty and 1, each times the batch size."""
-    data = ops.zeros(()) if data is None else ops.cast(_unscaled(data), "float32")
-    values = ops.stack([data, _unscaled(_sum(penalties)), ops.ones(())])
+def _weighted(data: Any, total: Any, penalties: list[Any], size: Any) -> Any:
+    """Data loss, penalty, total and 1, each times the batch size."""
+    scalars = [np.float32(0) if value is None else value for value in (data, total, *penalties)]
+    data, total, *penalties = (ops.cast(scalar, "float32") for scalar in scalars)
+    penalty = ops.sum(ops.stack(penalties)) if penalties else ops.zeros((), "float32")
+    values = ops.stack([_unscaled(data), _unscaled(penalty), _unscaled(total), np.float32(1)])
     return ops.stop_gradient(values) * ops.cast(size, "float32")
-
-
-def _sum(scalars: list[Any]) -> Any:
-    if not scalars:
-        return ops.zeros(())
-    return ops.sum(ops.stack([ops.cast(scalar, "float32") for scalar in scalars]))
 
 
 def _unscaled(value: Any) -> Any:
@@ -203,12 +230,16 @@ def _unscaled(value: Any) -> Any:
     return unscale_loss_for_distribution(value)
 
 
-def _detached(data: Any, penalties: list[Any]) -> Any:
-    """Data loss and penalties of one step on torch, in one operation and with no gradient."""
+def _detached(values: list[Any]) -> Any:
+    """Data loss, total and penalties of one step on torch, in one operation with no gradient."""
     import torch
 
     with torch.no_grad():
-        return torch.stack([penalties[0].new_zeros(()) if data is None else data, *penalties])
+        data, total, *penalties = values
+        scalars = [total.new_zeros(()) if data is None else data, total, *penalties]
+        if any(scalar.dtype != total.dtype for scalar in scalars):
+            scalars = [scalar.float() for scalar in scalars]
+        return torch.stack(scalars)
 
 
 def _weighted_sum(steps: list[tuple[Any, int]]) -> Any:
@@ -219,7 +250,7 @@ def _weighted_sum(steps: list[tuple[Any, int]]) -> Any:
     rows = torch.nn.utils.rnn.pad_sequence([row.float() for row, _ in steps], batch_first=True)
     sizes = torch.tensor([size for _, size in steps], dtype=rows.dtype, device=rows.device)
     rows = rows * sizes[:, None]
-    return torch.stack([rows[:, 0].sum(), rows[:, 1:].sum(), sizes.sum()])
+    return torch.stack([rows[:, 0].sum(), rows[:, 2:].sum(), rows[:, 1].sum(), sizes.sum()])
 
 
 def _batch_size(given: Any) -> Any:

@@ -21,9 +21,13 @@ import keras
 from keras.src.backend import in_stateless_scope
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
+from keras_regplus._warnings import OneTimeWarnings
+from keras_regplus.clock import traces
+
 __all__ = [
     "StepContext",
     "at",
+    "context_around",
     "current_context",
     "entered",
     "in_symbolic_scope",
@@ -40,10 +44,18 @@ class StepContext:
     `cached` computes a thing once a step, however many weights ask for it.
     """
 
-    def __init__(self, value: Callable[[str], Any], clock: Any = None):
+    def __init__(self, value: Callable[[str], Any], clock: Any = None, trace: Any = None):
         self.value = value
         self.clock = clock
+        self.trace = trace
+        """The trace that the step belongs to; None where it runs at once."""
+        self.note: Callable[..., None] | None = None
+        """Who is told what a scheduled object uses in a training step, see `observations`."""
+        self.uses: dict[Any, tuple[Any, Any, Any]] = {}
+        self.given: dict[str, Any] | None = None
+        """The arguments of the `at` that made the context."""
         self.record: Any = None  # what `loss_parts` observes in this step
+        self.losses_computed = 0
         self._cache: dict[Any, Any] = {}
 
     def cached(self, key: Any, compute: Callable[[], Any]) -> Any:
@@ -74,6 +86,11 @@ _stack = _Stack()
 def current_context() -> StepContext | None:
     """The context of the step that is being traced or run in this thread."""
     return _stack.contexts[-1] if _stack.contexts else None
+
+
+def context_around(context: StepContext) -> StepContext | None:
+    """The context that `context`, an `at`, lies in."""
+    return next((each for each in reversed(_stack.contexts) if each is not context), None)
 
 
 class entered:
@@ -141,10 +158,29 @@ def at(*, step: Any = None, epoch: Any = None) -> Iterator[None]:
                 f"at: `{name}` must be given because a schedule counts it, got None. "
                 f"Use `keras_regplus.at({name}=...)` around the computation."
             )
+        if entered_eagerly and not in_symbolic_scope() and traces.is_compiling():
+            _warn_frozen(name, given[name])
         return given[name]
 
-    with entered(StepContext(value_of)):
+    # A variable is read anew by a compiled function, whatever it was given to.
+    numbers = [v for v in given.values() if v is not None and not hasattr(v, "assign")]
+    entered_eagerly = bool(numbers) and not traces.is_compiling()
+    context = StepContext(value_of)
+    context.given = given
+    with entered(context):
         yield
+
+
+_at_warnings = OneTimeWarnings("at")
+
+
+def _warn_frozen(name: str, value: Any) -> None:
+    _at_warnings.warn(
+        f"a function is compiled inside `at({name}={value})`, which keeps the number {value} for "
+        f"ever. Enter `at` inside the function, and pass `{name}` to it as an argument, or as a "
+        "variable.",
+        cause=name,
+    )
 
 
 def runs_eagerly_on_torch() -> bool:

@@ -14,8 +14,9 @@ from typing import Any
 import keras
 
 from keras_regplus.clock.clock import Clock, has_trained, on_jax
+from keras_regplus.clock.compiled_functions import compiled_functions, forget_traces
 from keras_regplus.clock.model_parts import scheduled_parts
-from keras_regplus.clock.step_context import entered
+from keras_regplus.clock.step_context import StepContext, current_context, entered
 
 __all__ = ["attach", "wrap"]
 
@@ -33,7 +34,8 @@ def attach(model: keras.Model) -> Clock:
     clock = _clocks.get(model)
     parts = [part for _, part in scheduled_parts(model)]
     if clock is None:
-        clock = _clocks[model] = Clock(model, *_adopted(model, parts))
+        # A part may have two strengths, L1 and L2 for instance.
+        clock = _clocks[model] = Clock(model, *_adopted(model, parts), strengths=2 * len(parts))
         # Functions traced before know no clock.
         model.train_function = model.test_function = model.predict_function = None
     for part in parts:
@@ -87,13 +89,59 @@ def _in_test_step(original: Callable, model: keras.Model, clock: Clock) -> Calla
     return _in_context(original, clock, training=False)
 
 
+def _in_predict_step(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    return _in_context(original, clock, training=False)
+
+
 def _in_context(original: Callable, clock: Clock, training: bool) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
-        context = clock.jax_context(args[0], training) if on_jax() else clock.context()
-        with entered(context):
+        if _is_within_a_step(clock):
             return original(*args, **kwargs)
+        context = clock.context()
+        context.note = clock.observations.note if training else None
+        with entered(context):
+            result = original(*args, **kwargs)
+        if training:
+            clock.observations.step_done(context)
+        return result
 
-    return run
+    def run_on_jax(state: Any, *args: Any) -> Any:
+        if _is_within_a_step(clock):
+            return original(state, *args)
+        context = clock.jax_context(state, training)
+        context.note = clock.observations.note if training else None
+        result = _traced_anew(original, clock, context, state, *args)
+        if not training:
+            return result
+        logs, state = result
+        return logs, clock.after_jax_step(state, context)
+
+    return run_on_jax if on_jax() else run
+
+
+def _is_within_a_step(clock: Clock) -> bool:
+    """Whether a step of the same model runs: a `train_step` may call the `test_step`."""
+    context = current_context()
+    return context is not None and context.clock is clock
+
+
+def _traced_anew(original: Callable, clock: Clock, context: StepContext, *args: Any) -> Any:
+    """What a JAX step gives, where no function compiled inside it keeps values of older traces."""
+    import jax
+
+    if context.trace is not None and clock.model is not None:
+        # An uneven batch is reason enough for another trace.
+        forget_traces(compiled_functions(clock.model))
+    try:
+        with entered(context):
+            return original(*args)
+    except jax.errors.UnexpectedTracerError:
+        # From a function that was not found; the error of a user comes again.
+        jax.clear_caches()
+        context.uses.clear()
+        context.losses_computed = 0
+        with entered(context):
+            return original(*args)
 
 
 def _evaluate(original: Callable, model: keras.Model, clock: Clock) -> Callable:
@@ -107,6 +155,8 @@ def _evaluate(original: Callable, model: keras.Model, clock: Clock) -> Callable:
 def _make_train_function(original: Callable, model: keras.Model, clock: Clock) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
         clock.forget_epoch()
+        if model.train_function is None:
+            forget_traces(compiled_functions(model))
         _renew(model, "train_step")
         return original(*args, **kwargs)
 
@@ -114,10 +164,28 @@ def _make_train_function(original: Callable, model: keras.Model, clock: Clock) -
 
 
 def _make_test_function(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    return _refreshing(original, model, clock, "test_step")
+
+
+def _make_predict_function(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    return _refreshing(original, model, clock, "predict_step")
+
+
+def _refreshing(original: Callable, model: keras.Model, clock: Clock, step: str) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
         clock.refresh()
-        _renew(model, "test_step")
+        _renew(model, step)
         return original(*args, **kwargs)
+
+    return run
+
+
+def _train_on_batch(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        clock.begin_batch()
+        result = original(*args, **kwargs)
+        clock.end_batch()
+        return result
 
     return run
 
@@ -125,6 +193,14 @@ def _make_test_function(original: Callable, model: keras.Model, clock: Clock) ->
 def _epoch_logs(original: Callable, model: keras.Model, clock: Clock) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
         return clock.epoch_logs(original(*args, **kwargs))
+
+    return run
+
+
+def _reset_metrics(original: Callable, model: keras.Model, clock: Clock) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        clock.observations.reset()
+        return original(*args, **kwargs)
 
     return run
 
@@ -151,10 +227,14 @@ def _load_weights(original: Callable, model: keras.Model, clock: Clock) -> Calla
 _WRAPPERS: dict[str, Callable[..., Callable]] = {
     "train_step": _in_train_step,
     "test_step": _in_test_step,
+    "predict_step": _in_predict_step,
+    "train_on_batch": _train_on_batch,
     "evaluate": _evaluate,
     "make_train_function": _make_train_function,
     "make_test_function": _make_test_function,
+    "make_predict_function": _make_predict_function,
     "_get_metrics_result_or_logs": _epoch_logs,
+    "reset_metrics": _reset_metrics,
     "save_weights": _save_weights,
     "load_weights": _load_weights,
 }

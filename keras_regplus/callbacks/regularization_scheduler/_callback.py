@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -11,12 +12,11 @@ from keras import ops
 from keras_regplus._checks import boolean, error_text
 from keras_regplus._warnings import OneTimeWarnings
 from keras_regplus.callbacks.regularization_scheduler._cut_short import cut_short, updates_in
+from keras_regplus.callbacks.regularization_scheduler._strengths import check_strengths
 from keras_regplus.callbacks.regularization_scheduler._verification import Verification, verify
 from keras_regplus.clock import wiring
 from keras_regplus.clock.loss_parts import LossParts
 from keras_regplus.clock.model_parts import scheduled_parts
-from keras_regplus.clock.scheduled import ScheduledMixin, factor_in
-from keras_regplus.schedules.serialization import equality_key
 from keras_regplus.schedules.units import unit_of
 
 _OWNER = "RegularizationScheduler"
@@ -87,6 +87,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         self._keys = _checked_keys(log)
         self._first_epoch = True
         self._step_before = 0
+        self._logged: dict[str, list[str]] = {}
         self._warnings = OneTimeWarnings(_OWNER)
         self._length_unknown = self._warned_cut_short = False
 
@@ -135,6 +136,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._first_epoch = True
+        self._logged.clear()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         first, self._first_epoch = self._first_epoch, False
@@ -148,7 +150,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
             self._warn_if_cut_short(left, updates_in(left * batches, self.model.optimizer))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._clock.forget_epoch()
+        self._clock.end_epoch()
         if self._length_unknown and self.params:
             # Only now are the number of a generator's batches and an unbuilt model's layers known.
             self._length_unknown = False
@@ -185,12 +187,14 @@ class RegularizationScheduler(keras.callbacks.Callback):
             self._warnings.warn(
                 f"the logs lack its keys, because a part of the model raised {error!r}."
             )
-            return
-        for key, value in keys.items():
-            if key in logs:
-                self._warnings.warn(f"the logs have a key {key!r} already, which keeps its value.")
+            keys = {}
+        # A history whose keys have different lengths is of no use to anyone.
+        names = self._logged.setdefault(phase, list(keys))
+        for name in names:
+            if name in logs:
+                self._warnings.warn(f"the logs have a key {name!r} already, which keeps its value.")
             else:
-                logs[key] = value
+                logs[name] = keys.get(name, math.nan)
 
     def _new_keys(self, phase: str) -> dict[str, float]:
         keys = self._loss_keys(phase)
@@ -206,32 +210,23 @@ class RegularizationScheduler(keras.callbacks.Callback):
         if self._loss_parts is None:
             return {}
         means = {k: v for k, v in self._loss_parts.means().items() if k in self._keys}
-        if phase == "train" and None in means.values():
-            missing = " and no ".join(f"`{k}`" for k, v in means.items() if v is None)
+        wanted = [k for k in ("data_loss", "penalty") if k in self._keys]
+        missing = [f"`{k}`" for k in wanted if k not in means]
+        if phase == "train" and missing:
             self._warnings.warn(
-                f"the logs get no {missing}: the model has no compiled loss, or a "
-                "`train_step` of its own that does not call `compute_loss`. Schedules are "
-                "followed all the same."
+                f"the logs get no {' and no '.join(missing)} of the model {self.model.name!r}: "
+                f"{self._loss_parts.reason}.",
+                cause="parts of the loss",
             )
-        return {k: float(v) for k, v in means.items() if v is not None}
+        return means
 
     def _strength_keys(self) -> dict[str, float]:
-        context = self._clock.eager_context()
-        keys: dict[str, float] = {}
-        logged: list[Any] = []
-        for path, part in scheduled_parts(self.model):
-            if not isinstance(part, ScheduledMixin) or part._kind not in self._keys:
-                continue
-            for suffix, base in part._strengths().items():
-                identity = (type(part), suffix, base, equality_key(part.schedule))
-                if identity not in logged:
-                    logged.append(identity)
-                    factor = ops.convert_to_numpy(factor_in(context, part.schedule))
-                    value = base * float(factor)
-                    if part._kind == "rate":
-                        value = min(value + self._clock.rate_offset, 1.0)
-                    keys[f"{part._kind}/{path}{suffix}"] = value
-        return keys
+        updates = self._clock.position().step - self._step_before
+        unused = self._loss_parts is not None and self._loss_parts.penalties_are_unused
+        check = check_strengths(self.model, self._clock, updates, unused)
+        for kind, message in enumerate(check.warnings()):
+            self._warnings.warn(message, cause=("strengths", kind))
+        return {k: v for k, v in check.keys.items() if k.partition("/")[0] in self._keys}
 
     def _penalties_by_path(self) -> dict[str, float]:
         return {

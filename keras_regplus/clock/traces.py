@@ -1,0 +1,93 @@
+"""Which trace a value belongs to: one that is made inside a trace must not leave it.
+
+Private name of JAX used here, tried with 0.4.35 and 0.10.2: `Tracer._trace`. Where it has
+moved, no value counts as one of the step's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+__all__ = [
+    "belongs_to",
+    "in_inner_graph",
+    "is_compiling",
+    "is_traced",
+    "replicas",
+    "trace_of",
+    "variable_of_inner_graphs",
+]
+
+
+def trace_of(value: Any) -> Any:
+    """The trace that is being made where `value` was given, or None in eager execution."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    return getattr(value, "_trace", None) if backend == "jax" else None
+
+
+def in_inner_graph(trace: Any) -> bool:
+    """Whether what is computed now goes to a TensorFlow graph inside `trace`."""
+    return keras.backend.backend() == "tensorflow" and trace_of(None) is not trace
+
+
+def belongs_to(value: Any, trace: Any) -> bool:
+    """Whether `value` can be used in `trace`, on JAX also after inner transformations."""
+    if keras.backend.backend() != "jax" or not is_traced(value):
+        return True
+    return trace is not None and getattr(value, "_trace", None) is trace
+
+
+def is_traced(value: Any) -> bool:
+    """Whether `value` stands for what a compiled step will compute."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.executing_eagerly()
+    if backend == "jax":
+        import jax
+
+        return isinstance(value, jax.core.Tracer)
+    return False
+
+
+def is_compiling() -> bool:
+    """Whether what runs now is traced, so that a Python number would be frozen into it."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return isinstance(jax.numpy.zeros(()), jax.core.Tracer)
+    return is_traced(None)
+
+
+def replicas() -> int:
+    """How many replicas of a step run side by side, each with variables of its own."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def variable_of_inner_graphs(name: str, value: Any, dtype: str) -> keras.Variable | None:
+    """A variable that any graph on TensorFlow can read and write, each replica its own.
+
+    None on other backends, which have no graphs that live on by themselves.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    return keras.Variable(
+        value,
+        dtype=dtype,
+        trainable=False,
+        autocast=False,
+        name=f"regplus_{name}",
+        aggregation="only_first_replica",
+        synchronization="on_read",
+    )
