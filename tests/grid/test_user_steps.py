@@ -21,7 +21,7 @@ from keras_regplus import RegPlusWarning
 from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.layers import ScheduledDropout
 from keras_regplus.regularizers import ScheduledL2
-from keras_regplus.schedules import LinearWarmup
+from keras_regplus.schedules import Constant, LinearWarmup
 
 from .gan import Wgan, wgan_losses
 from .models import BACKEND, compiled
@@ -47,6 +47,16 @@ class Scheduled:
         return ScheduledDropout(RATE, LinearWarmup(WARMUP), seed=1, name="drop")
 
 
+class AtFull(Scheduled):
+    """Makes them with nothing that moves."""
+
+    def l2(self):
+        return ScheduledL2(BASE, Constant(1.0))
+
+    def dropout(self):
+        return ScheduledDropout(RATE, seed=1, name="drop")
+
+
 class Plain:
     """Makes them for a twin of plain Keras."""
 
@@ -61,15 +71,15 @@ class Plain:
 
 
 class Fit:
-    """A frozen fit of a row's model, and all that came of it."""
+    """A fit of a row's model, frozen unless it has a learning rate, and all that came of it."""
 
-    def __init__(self, row, parts, callbacks=(), **compile_arguments):
+    def __init__(self, row, parts, callbacks=(), rate=0.0, **compile_arguments):
         keras.utils.set_random_seed(0)
         ran.clear()
         with in_floatx(row.floatx), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             self.model = row.build(parts)
-            optimizer = keras.optimizers.SGD(0.0)
+            optimizer = keras.optimizers.SGD(rate)
             self.model.compile(optimizer, **row.compiled, **compile_arguments)
             data = data_of(row)
             self.history = self.model.fit(
@@ -187,7 +197,7 @@ def test_logs_are_true(name, eager):
     assert_adds_up(row, history)
     assert_warned(fit.messages, row)
     assert fit.ran == twin.ran
-    assert_same_state(fit.model, twin.model)
+    assert_same_state(fit.model, twin.model, row.rtol)
 
 
 def assert_adds_up(row, history):
@@ -195,6 +205,16 @@ def assert_adds_up(row, history):
         if measured and not (row.mean_over_batches and prefix == ""):
             total = np.add(history[f"{prefix}data_loss"], history[f"{prefix}penalty"])
             np.testing.assert_allclose(history[f"{prefix}loss"], total, rtol=row.rtol / 10)
+
+
+@pytest.mark.grid
+@pytest.mark.parametrize("name", ROWS)
+def test_weights_move_as_in_plain_keras(name):
+    fit = Fit(ROWS[name], AtFull(), [RegularizationScheduler()], rate=0.05)
+    twin = Fit(ROWS[name], Plain(BASE), rate=0.05)
+    start = without_penalty(name).model.get_weights()
+    assert not all(map(np.array_equal, twin.model.get_weights(), start))
+    assert_same_state(fit.model, twin.model, ROWS[name].rtol)
 
 
 def assert_warned(messages, row):
@@ -206,10 +226,10 @@ def assert_warned(messages, row):
         assert not any("followed" in message for message in messages), messages
 
 
-def assert_same_state(model, twin):
+def assert_same_state(model, twin, rtol=1e-5):
     assert int(model.optimizer.iterations) == int(twin.optimizer.iterations)
     for found, expected in zip(model.get_weights(), twin.get_weights(), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
     for found, expected in zip(seeds(model), seeds(twin), strict=True):
         np.testing.assert_array_equal(found, expected)
 
