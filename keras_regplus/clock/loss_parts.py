@@ -49,7 +49,7 @@ class LossParts:
         self._error = ""
         self._has_data = False
         self._is_half = False
-        self._several = False
+        self._several: set[str] = set()  # phases whose steps compute several losses
         self._own_loss: Callable | None = None
         self._given: Any = None
         self._share: LossShare | None = None
@@ -60,7 +60,7 @@ class LossParts:
 
         def compute_loss(original: Callable) -> Callable:
             if getattr(original, "__func__", None) is not keras.Model.compute_loss:
-                self._own_loss = original
+                self._own_loss, self._share = original, None
 
             # A user's own `compute_loss` may take what it likes.
             def run(*args: Any, **kwargs: Any) -> Any:
@@ -93,18 +93,18 @@ class LossParts:
         wiring.wrap(model, "_aggregate_additional_loss", "loss_parts", aggregate)
         wiring.wrap(model, "reset_metrics", "loss_parts", reset_metrics)
 
-    def means(self) -> dict[str, float]:
+    def means(self, phase: str) -> dict[str, float]:
         """The batch-weighted means since the metrics were last reset, as far as measured."""
         if self._pending and not self._error:
             self._guarded(self._add_pending)
         data, penalty, total, count = self.clock.observations.losses()
-        self.reason = self._why_not(count)
+        self.reason = self._why_not(phase, count)
         if self.reason:
             return {}
         data, penalty, total = (value / count for value in (data, penalty, total))
         if self._share is not None:
             penalty *= self._share.share
-            if not self._adds_up(data, penalty, total):
+            if not self._adds_up(data, penalty, total, rounding=1e-6):
                 data = total - penalty  # with whatever else the own loss adds
         elif not self._has_data:
             self.reason = "the model has no compiled loss"
@@ -122,13 +122,13 @@ class LossParts:
         """Whether it is certain that the model's own loss leaves its penalties out."""
         return self._share is not None and self._share.unused
 
-    def _why_not(self, count: float) -> str:
+    def _why_not(self, phase: str, count: float) -> str:
         """Why the parts of the loss are not known; empty if they are."""
         if self._error:
             return self._error
         if not count:
             return "its step does not call `compute_loss`"
-        if self._several:
+        if phase in self._several:
             return "its step calls `compute_loss` several times"
         if self._own_loss is None:
             return ""
@@ -137,10 +137,10 @@ class LossParts:
             self._share = loss_share.share_in(model, self._own_loss, *self._given)
         return "" if self._share.share is not None else f"its `compute_loss` {self._share.reason}"
 
-    def _adds_up(self, data: float, penalty: float, total: float) -> bool:
+    def _adds_up(self, data: float, penalty: float, total: float, rounding: float = 1e-4) -> bool:
         if not self._has_data:
             return False
-        rounding = 1e-2 if self._is_half else 1e-4
+        rounding = 1e-2 if self._is_half else rounding
         slack = rounding * max(abs(data), abs(penalty), abs(total))
         # NaN and infinity are measured, too.
         return not abs(data + penalty - total) > slack
@@ -155,7 +155,8 @@ class LossParts:
         if step_context.in_symbolic_scope():
             return None
         context.losses_computed += 1
-        self._several = self._several or context.losses_computed > 1
+        if context.losses_computed > 1:
+            self._several.add("validation" if context.note is None else "train")
         self._guarded(_note_compiled_loss, model)
         context.record = None if self._error else _Record()
         return context.record
@@ -178,9 +179,11 @@ class LossParts:
         self._has_data = record.data is not None
         penalties = record.penalties
         if self._own_loss is not None:
-            if self._given is None:
-                self._given = loss_share.given_shapes(args), loss_share.given_shapes(kwargs)
             penalties = penalties or _unnoticed_losses(model)
+            if self._given is None:
+                self._given = [
+                    loss_share.given_shapes(each) for each in ((args, kwargs), penalties)
+                ]
         size = _batch_size((*args, kwargs.get("x"), kwargs))
         values = [record.data, total, *penalties]
         if step_context.runs_eagerly_on_torch():

@@ -1,8 +1,8 @@
 """Which share of a model's penalties its own `compute_loss` adds to the loss.
 
 `compute_loss` is evaluated apart from any step, on made-up arrays of the shapes that a step
-gave it, with one number in place of `model.losses`. How the loss changes with that number
-is the share: 1 where the penalties are added, 0 where they are left out.
+gave it, with numbers in place of `model.losses`. How the loss changes with these numbers is
+the share: 1 where the penalties are added, 0 where they are left out.
 
 Private name of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._losses_override`.
 """
@@ -10,9 +10,8 @@ Private name of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._losses_ov
 from __future__ import annotations
 
 import contextlib
-import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,47 +53,60 @@ def given_shapes(arguments: Any) -> Any:
     return keras.tree.map_structure(shape, arguments)
 
 
-def share_in(model: keras.Model, compute_loss: Callable, args: Any, kwargs: Any) -> LossShare:
-    """What `compute_loss` makes of `model.losses`, given arguments of these shapes."""
-    asked: list[Any] = []
-    args, kwargs = (_made_up(arguments) for arguments in (args, kwargs))
+def share_in(
+    model: keras.Model, compute_loss: Callable, given: Any, penalties: Sequence[Any]
+) -> LossShare:
+    """What `compute_loss` makes of `model.losses`.
 
-    def total(penalty: float) -> float:
-        with _without_traces(model, penalty, asked):
+    `given` are shapes of its arguments, as (args, kwargs), and `penalties` those of the losses.
+    """
+    asked: list[Any] = []
+    args, kwargs = _made_up(given)
+
+    def total(values: np.ndarray) -> float:
+        dtypes = [penalty.dtype for penalty in penalties]
+        losses = [ops.convert_to_tensor(v, dtype) for v, dtype in zip(values, dtypes, strict=True)]
+        with _apart(model, losses, asked):
             return float(ops.convert_to_numpy(compute_loss(*args, **kwargs)))
 
+    ones = np.ones(len(penalties))
+    uneven = np.sqrt(1 + np.arange(len(penalties)))
     try:
-        without, once, twice = (total(penalty) for penalty in (0.0, 1.0, 2.0))
+        without, even, doubled, last = map(total, (0 * ones, ones, 2 * ones, uneven))
     except Exception as error:
         return LossShare(None, f"could not be evaluated apart ({type(error).__name__}: {error})")
-    share = once - without
+    share = (even - without) / max(len(penalties), 1)
     slack = _ROUNDING * max(1.0, 1e-3 * abs(without))
-    if not math.isfinite(twice) or abs(twice - once - share) > slack:
-        return LossShare(None, "does not add `self.losses` in proportion")
-    if abs(share) > slack:
-        return LossShare(1.0 if abs(share - 1.0) <= slack else share)
-    if asked:
+    linear = abs(doubled - 2 * even + without) <= slack
+    if asked or not linear or abs(last - without - share * np.sum(uneven)) > slack:
         return LossShare(None, "adds penalties in a way that cannot be told apart")
-    return LossShare(None, "does not add `self.losses`, so penalties have no effect", unused=True)
+    if abs(share) <= slack and len(penalties):
+        reason = "leaves `self.losses` out, so penalties have no effect"
+        return LossShare(None, reason, unused=True)
+    return LossShare(1.0 if abs(share - 1.0) <= slack else share)
 
 
 @contextlib.contextmanager
-def _without_traces(model: keras.Model, penalty: float, asked: list[Any]) -> Iterator[None]:
-    """Evaluate with `penalty` as the only loss of the model, and put everything back."""
+def _apart(model: keras.Model, losses: list[Any], asked: list[Any]) -> Iterator[None]:
+    """Evaluate with `losses` as those of the model, and put everything back.
+
+    What is scheduled and asked for its strength all the same goes to `asked`.
+    """
     context = StepContext({"step": 0, "epoch": 0, "gain": 1.0}.__getitem__)
     context.note = lambda *use: asked.append(use)
     before = model._losses_override
     states = random.getstate(), np.random.get_state()
+    variables = [*model.variables, *model.metrics_variables]
     with contextlib.ExitStack() as stack:
         if keras.backend.backend() == "torch":
             import torch
 
             stack.enter_context(torch.random.fork_rng())
-            stack.enter_context(torch.no_grad())
         # Whatever is assigned in it, metrics and seeds for instance, is dropped.
-        stack.enter_context(keras.StatelessScope())
+        values = [(variable, variable.value) for variable in variables]
+        stack.enter_context(keras.StatelessScope(values))
         stack.enter_context(entered(context))
-        model._losses_override = [ops.convert_to_tensor(penalty, "float32")]
+        model._losses_override = losses
         try:
             yield
         finally:

@@ -209,7 +209,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
     def _loss_keys(self, phase: str) -> dict[str, float]:
         if self._loss_parts is None:
             return {}
-        means = {k: v for k, v in self._loss_parts.means().items() if k in self._keys}
+        means = {k: v for k, v in self._loss_parts.means(phase).items() if k in self._keys}
         wanted = [k for k in ("data_loss", "penalty") if k in self._keys]
         missing = [f"`{k}`" for k in wanted if k not in means]
         if phase == "train" and missing:

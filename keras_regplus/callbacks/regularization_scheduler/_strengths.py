@@ -38,24 +38,24 @@ class StrengthCheck:
         """A message for each kind of fault that was found."""
         if self.never_computed:
             yield (
-                f"{_listed(self.never_computed)} had no effect: no training step of this epoch "
-                "computed it. A `train_step` or `compute_loss` of your own must add `self.losses` "
-                "to its loss, and a layer must be called with `training=True`. If a function was "
-                "compiled before this callback saw the model, it may still use the full "
-                "strength: see `keras_regplus.at`, or check with `verify`."
+                f"{_listed(self.never_computed)} had no effect: never computed in a training step "
+                "of this epoch. A `train_step` or `compute_loss` of your own must add "
+                "`self.losses` to its loss, and a layer must be called with `training=True`. A "
+                "function that was compiled before this callback saw the model may still use the "
+                "full strength: `verify` tells."
             )
         if self.not_in_loss:
             yield (
-                f"{_listed(self.not_in_loss)} had no effect: the model's own `compute_loss` does "
-                "not add `self.losses` to its loss. Add `sum(self.losses)`, or call "
-                "`super().compute_loss`."
+                f"{_listed(self.not_in_loss)} had no effect: not in the loss, because the model's "
+                "own `compute_loss` leaves `self.losses` out. Add `sum(self.losses)` in it, or "
+                "call `super().compute_loss`."
             )
         if self.frozen:
             yield (
                 f"{_listed(self.frozen)} did not follow its schedule. A function that was "
                 "compiled inside the step, or a schedule that reads more than its argument, keeps "
-                "what it saw first. Keras compiles a `train_step` by itself: leave out your own "
-                "`tf.function` or `jax.jit`, or check with `verify`. The logs show what was used."
+                "what it saw first. Keras compiles a `train_step` by itself: take your own "
+                "`tf.function` or `jax.jit` out. The logs show what the steps used."
             )
 
 
@@ -73,11 +73,11 @@ def check_strengths(
             name = f"{part._kind}/{path}{suffix}"
             values = uses.get((id(part), base, False))
             told = uses.get((id(part), base, True))
-            if values is None and told is None and base and steps:
-                check.never_computed.append(name)
-                continue
             if penalties_are_unused and isinstance(part, keras.regularizers.Regularizer):
                 check.not_in_loss.append(name)
+                continue
+            if values is None and told is None and base and steps:
+                check.never_computed.append(name)
                 continue
             now = base * _number(factor_in(context, part.schedule))
             due = base * _due(part.schedule, clock, updates, steps)
