@@ -1,5 +1,7 @@
 """A GAN: two models, each with an optimizer, trained in one step written by the user."""
 
+import contextlib
+
 import keras
 from keras import layers, ops
 
@@ -46,11 +48,21 @@ class Wgan(keras.Model):
     def train_step(self, *args):
         return _wgan_step(self, *args)
 
+    def critic_time(self, step):
+        return at(step=step)
+
     def critic_loss(self, x):
         return -ops.mean(ops.cast(self(x), "float32")) + sum(self.critic.losses)
 
     def generator_loss(self, x):
         return ops.mean(ops.cast(self(x), "float32")) + sum(self.generator.losses)
+
+
+class UntoldWgan(Wgan):
+    """Says nothing of the critic's updates, so its penalties count the generator's."""
+
+    def critic_time(self, step):
+        return contextlib.nullcontext()
 
 
 def _wgan_step_tensorflow(model, data):
@@ -79,7 +91,7 @@ def _wgan_step_torch(model, data):
 def _wgan_updates(model, update):
     total = 0.0
     for _ in range(2):
-        with at(step=model.critic_optimizer.iterations):
+        with model.critic_time(model.critic_optimizer.iterations):
             total += update(model.critic_loss, model.critic, model.critic_optimizer)
     total += update(model.generator_loss, model.generator, model.optimizer)
     model.seen.update_state(total)
@@ -110,7 +122,7 @@ def _wgan_step_jax(model, state, data):
 
     total = 0.0
     for _ in range(2):
-        with at(step=_iterations_jax(model.critic_optimizer, critic_state)):
+        with model.critic_time(_iterations_jax(model.critic_optimizer, critic_state)):
             loss, gradients = jax.value_and_grad(critic_loss)(critic)
         critic, critic_state = model.critic_optimizer.stateless_apply(
             critic_state, gradients, critic
@@ -136,6 +148,12 @@ def wgan_losses(model, strength, batches):
     """Both losses of each batch: the critic's of two updates and the generator's of one."""
     critic = strength(2 * batches) + strength(2 * batches + 1)
     return base_penalty(model.critic) * critic + base_penalty(model.generator) * strength(batches)
+
+
+def untold_wgan_losses(model, strength, batches):
+    """The same where the critic's updates count for nothing."""
+    penalties = 2 * base_penalty(model.critic) + base_penalty(model.generator)
+    return penalties * strength(batches)
 
 
 _wgan_step = {

@@ -23,7 +23,7 @@ from keras_regplus.layers import ScheduledDropout
 from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import Constant, LinearWarmup
 
-from .gan import Wgan, wgan_losses
+from .gan import UntoldWgan, Wgan, untold_wgan_losses, wgan_losses
 from .models import BACKEND, compiled
 from .rising import ours
 from .user_rows import NO_COMPUTE_LOSS, ROWS
@@ -101,7 +101,8 @@ def in_floatx(floatx):
         if BACKEND == "jax" and floatx == "float64":
             import jax
 
-            stack.enter_context(jax.enable_x64(True))
+            jax.config.update("jax_enable_x64", True)
+            stack.callback(jax.config.update, "jax_enable_x64", False)
         for configure in (keras.config.set_floatx, keras.config.set_dtype_policy):
             configure(floatx)
             stack.callback(configure, "float32")
@@ -241,8 +242,11 @@ def seeds(model):
 
 
 @pytest.mark.filterwarnings("ignore:.*longer than")
-def test_the_logs_of_two_models_with_an_optimizer_each():
-    model = compiled(Wgan())
+@pytest.mark.parametrize(
+    "build, losses_of", [(Wgan, wgan_losses), (UntoldWgan, untold_wgan_losses)]
+)
+def test_the_logs_of_two_models_with_an_optimizer_each(build, losses_of):
+    model = compiled(build())
     with pytest.warns(RegPlusWarning, match=NO_COMPUTE_LOSS) as caught:
         history = model.fit(
             X,
@@ -255,7 +259,7 @@ def test_the_logs_of_two_models_with_an_optimizer_each():
         ).history
     assert len(ours(caught)) == 1 + len(ours(caught, "longer than"))
     done = np.arange(EPOCHS * len(SIZES))
-    losses = wgan_losses(model, lambda t: np.minimum(t / 10, 1.0), done)
+    losses = losses_of(model, lambda t: np.minimum(t / 10, 1.0), done)
     np.testing.assert_allclose(history["loss"], losses.reshape(EPOCHS, -1).mean(1), rtol=1e-5)
     assert {"loss"} == {key for key in history if not key.startswith("strength/")}
     (strengths,) = (values for key, values in history.items() if key.startswith("strength/"))
