@@ -166,7 +166,7 @@ def test_the_format_of_the_file(tmp_path):
                 "history": {"epoch": [3, 4], "train": FALLING[3:5], "val": TURNING[3:5]},
             }
         ],
-        "best": {"epoch": 4, "cost": TURNING[4]},
+        "best": {"epoch": 4, "cost": TURNING[4], "metric": "loss"},
         "snapshots": [{"epoch": epoch, "actions": [None, action]} for epoch in (3, 4)],
     }
 
