@@ -190,6 +190,14 @@ def test_each_inner_optimizer_is_reduced_and_comes_back(capsys, recwarn):
 
 
 @needs_multi
+def test_inner_optimizers_of_a_loss_scale_optimizer_are_reduced(recwarn):
+    optimizer = optimizers.LossScaleOptimizer(two(0.08, 0.8), initial_scale=1.0)
+    rates = trained([BAD, GOOD, FLAT], optimizer)
+    np.testing.assert_allclose(rates, [[0.08, 0.8], [0.04, 0.4], [0.08, 0.8]], rtol=1e-3)
+    assert not ours(recwarn)
+
+
+@needs_multi
 def test_optimizers_that_are_chosen_by_a_function_are_reduced():
     made = {"first": SGD(0.08, name="one"), "second": SGD(0.8, name="two")}
     rates = trained([BAD, FLAT], optimizers.MultiOptimizer(lambda v: made[v.path.split("/")[0]]))

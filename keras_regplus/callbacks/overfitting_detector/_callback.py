@@ -49,9 +49,11 @@ class OverfittingDetector(keras.callbacks.Callback):
     After each epoch `detector.diagnosis` holds a `Diagnosis`, and `logs` gets
     `overfitting_score`, from 0 to 1: half the rise of validation above its best
     over the rise that is called overfitting, so above 0.5 it overfits. Callbacks
-    that come later in the list see the key, and so does the history that `fit`
-    returns. Epochs count from 0, as `fit` hands them to callbacks. In epochs
-    without validation (`validation_freq`) the last verdict stands.
+    that come later in the list see the key (put a `CSVLogger` behind the detector), and
+    so does the history that `fit` returns. Every epoch of a training that is watched has
+    it; it is NaN once nothing can be watched any more. Epochs count from 0, as `fit`
+    hands them to callbacks. In epochs without validation (`validation_freq`) the last
+    verdict stands.
 
     A second `fit` starts anew, unless its `initial_epoch` is where the last one ended:
     then the detector continues. In a distributed training each process decides by its

@@ -25,7 +25,7 @@ __all__ = ["MetricWatch", "combined"]
 
 _OWNER = "OverfittingDetector"
 _EPOCHS = ("best_epoch", "onset_epoch")
-# So many epochs without validation are enough to say so where nothing announces any.
+# A loop of one's own may validate only now and then.
 _EPOCHS_TO_WAIT = 10
 
 
@@ -80,17 +80,7 @@ class MetricWatch:
         if problem is not None:
             self._idle_because(problem)
             return False
-        validates = f"val_{name}" in logs or fit_validates()
-        if validates:
-            return True
-        # In a loop of one's own they may still come.
-        if validates is None and len(self.history["epoch"]) < _EPOCHS_TO_WAIT:
-            return True
-        self._warnings.warn(
-            "no validation values have come, so it cannot tell whether the model "
-            "overfits. Pass `validation_data` or `validation_split` to `fit`."
-        )
-        return validates is None
+        return self._may_be_validated(name, logs)
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> bool:
         """Judge the values that an epoch has logged; False if the criterion failed."""
@@ -143,6 +133,17 @@ class MetricWatch:
             metric=self.label,
             ax=ax,
         )
+
+    def _may_be_validated(self, name: str, logs: dict[str, Any]) -> bool:
+        validates = f"val_{name}" in logs or fit_validates()
+        # In a loop of one's own, nothing announces whether validation will come.
+        waits = validates is None and len(self.history["epoch"]) < _EPOCHS_TO_WAIT
+        if not validates and not waits:
+            self._warnings.warn(
+                "no validation values have come, so it cannot tell whether the model "
+                "overfits. Pass `validation_data` or `validation_split` to `fit`."
+            )
+        return validates is not False
 
     def _name_in(self, logs: dict[str, Any]) -> str:
         return measured_name(self._wanted_in(logs), logs)
