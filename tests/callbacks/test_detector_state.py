@@ -154,7 +154,7 @@ def test_an_action_continues_with_the_epoch_that_is_trained_again(tmp_path):
 def test_the_format_of_the_file(tmp_path):
     path = tmp_path / "state.json"
     fed(detector(path, action=["warn", actions.ReduceLearningRate()]), 3, 5, weights=[(2, 3)])
-    action = {"steps": 0, "last": None, "rates": None}
+    action = {"steps": 0, "last": None, "rates": None, "is_overruled": False}
     assert json.loads(path.read_text()) == {
         "version": 1,
         "monitor": ["loss"],
@@ -166,7 +166,7 @@ def test_the_format_of_the_file(tmp_path):
                 "history": {"epoch": [3, 4], "train": FALLING[3:5], "val": TURNING[3:5]},
             }
         ],
-        "best": {"epoch": 4, "cost": TURNING[4]},
+        "best": {"epoch": 4, "cost": TURNING[4], "metric": "loss"},
         "snapshots": [{"epoch": epoch, "actions": [None, action]} for epoch in (3, 4)],
     }
 

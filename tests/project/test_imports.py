@@ -85,6 +85,8 @@ def test_every_callback_is_in_the_rule():
     table = tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]
     (modules,) = (row["modules"] for row in table if row["id"] == "callbacks-apart")
     folders = {path.parent.name for path in PACKAGE.glob("callbacks/*/__init__.py")}
+    # Actions are no callbacks: the detector runs them.
+    folders.remove("actions")
     assert {name.rpartition(".")[2] for name in modules} == folders
 
 

@@ -30,6 +30,7 @@ class BestWeights:
     def __init__(self, where: str, path: Path | None = None, *, copies: bool = True) -> None:
         self.epoch: int | None = None
         self.cost = math.inf
+        self._metric: str | None = None
         self._copies = copies
         self._path = path
         self._on_disk = where == "disk" or path is not None
@@ -44,13 +45,16 @@ class BestWeights:
 
     def state(self) -> dict[str, Any]:
         """All that `resume` needs besides the weights, as plain JSON."""
-        return {"epoch": self.epoch, "cost": self.cost}
+        return {"epoch": self.epoch, "cost": self.cost, "metric": self._metric}
 
-    def update_if_better(self, model: Any, epoch: int, cost: float) -> None:
-        """Note an epoch that is better than all before, and copy its weights."""
-        if not (math.isfinite(cost) and cost < self.cost):
+    def update_if_better(self, model: Any, epoch: int, cost: float, metric: str | None) -> None:
+        """Note an epoch that is better than all before, and copy its weights.
+
+        Costs in another metric cannot be compared: its first one takes the place of the best.
+        """
+        if not math.isfinite(cost) or (metric == self._metric and cost >= self.cost):
             return
-        self.epoch, self.cost = epoch, cost
+        self.epoch, self.cost, self._metric = epoch, cost, metric
         if not self._copies:
             return
         # The old copy goes first, so that two are never held in memory.
@@ -106,7 +110,7 @@ class BestWeights:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
-    def _update_from_file(self, model: Any, epoch: int, cost: float) -> bool:
+    def _update_from_file(self, model: Any, epoch: int, cost: float, metric: str | None) -> bool:
         """Copy the weights that an earlier process saved; False if they are gone or damaged."""
         if self._path is None or not self._path.is_file():
             return False
@@ -114,7 +118,7 @@ class BestWeights:
         try:
             # Each process takes a copy of its own: the chief removes the file in the end.
             self._load(model, self._path)
-            self.update_if_better(model, epoch, cost)
+            self.update_if_better(model, epoch, cost, metric)
         except Exception:
             return False
         finally:

@@ -49,9 +49,11 @@ class OverfittingDetector(keras.callbacks.Callback):
     After each epoch `detector.diagnosis` holds a `Diagnosis`, and `logs` gets
     `overfitting_score`, from 0 to 1: half the rise of validation above its best
     over the rise that is called overfitting, so above 0.5 it overfits. Callbacks
-    that come later in the list see the key, and so does the history that `fit`
-    returns. Epochs count from 0, as `fit` hands them to callbacks. In epochs
-    without validation (`validation_freq`) the last verdict stands.
+    that come later in the list see the key (put a `CSVLogger` behind the detector), and
+    so does the history that `fit` returns. Every epoch of a training that is watched has
+    it; it is NaN once nothing can be watched any more. Epochs count from 0, as `fit`
+    hands them to callbacks. In epochs without validation (`validation_freq`) the last
+    verdict stands.
 
     A second `fit` starts anew, unless its `initial_epoch` is where the last one ended:
     then the detector continues. In a distributed training each process decides by its
@@ -60,8 +62,10 @@ class OverfittingDetector(keras.callbacks.Callback):
     Args:
         monitor: Name of the training metric; a leading `val_` is dropped. None
             takes `data_loss`, the loss without penalties, where
-            `RegularizationScheduler` provides it, and `loss` otherwise. A list of
-            names watches each. Defaults to None.
+            `RegularizationScheduler` provides it, and `loss` otherwise. If `data_loss`
+            cannot be measured any more while `loss` is finite, you are warned, and
+            `loss` is watched from there on, with nothing carried over. A list of names
+            watches each. Defaults to None.
         mode: `"min"`, `"max"` or `"auto"`: as the metric says where Keras knows
             it, else by its name. Defaults to `"auto"`.
         action: What to do about overfitting. `"warn"` prints it. `"stop"` also ends
@@ -212,17 +216,8 @@ class OverfittingDetector(keras.callbacks.Callback):
             self._resume(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not isinstance(logs, dict) or not logs or all(w.is_idle for w in self._watches):
-            return
-        measured = with_probe(logs, self.model, self.train_probe, self._warnings)
-        ready = [watch for watch in self._watches if watch.prepare(measured)]
-        if not ready:
-            return
-        if epoch >= self.start_from_epoch:
-            judged = [watch for watch in ready if watch.observe(epoch, measured)]
-            if judged:
-                self._conclude(epoch, judged[0])
-        self._score.write(logs, self.diagnosis.score)
+        if isinstance(logs, dict) and logs:
+            self._score.write(logs, self._score_of(epoch, logs))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         epoch = self._best.epoch
@@ -271,12 +266,24 @@ class OverfittingDetector(keras.callbacks.Callback):
             self.diagnosis = combined(self._watches, self.combine)
             self._print(1, f"resumes at epoch {epoch} with the state of the earlier training.")
 
+    def _score_of(self, epoch: int, logs: dict[str, Any]) -> float | None:
+        """Judge an epoch and act on it; None where nothing is watched."""
+        if all(watch.is_idle for watch in self._watches):
+            return None
+        measured = with_probe(logs, self.model, self.train_probe, self._warnings)
+        ready = [watch for watch in self._watches if watch.prepare(measured)]
+        if ready and epoch >= self.start_from_epoch:
+            judged = [watch for watch in ready if watch.observe(epoch, measured)]
+            if judged:
+                self._conclude(epoch, judged[0])
+        return self.diagnosis.score if any(not watch.is_idle for watch in ready) else None
+
     def _conclude(self, epoch: int, first: MetricWatch) -> None:
         """Combine the verdicts on an epoch, and act; `first` decides which epoch is best."""
         before = self.diagnosis.verdict
         self.diagnosis = combined(self._watches, self.combine)
         cost = first.cost(smooth=self.best_by == "smooth")
-        self._best.update_if_better(self.model, epoch, cost)
+        self._best.update_if_better(self.model, epoch, cost, first.label)
         verdict = self.diagnosis.verdict
         is_onset = verdict == "overfitting" != before
         if verdict != before:

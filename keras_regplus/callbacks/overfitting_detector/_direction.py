@@ -28,8 +28,8 @@ def direction_in(model: Any, name: str) -> Direction | Literal["auto"]:
     return by_name if metrics or by_name != "unknown" else "auto"
 
 
-def fit_validates() -> bool:
-    """Whether the `fit` that is running has validation data.
+def fit_validates() -> bool | None:
+    """Whether the `fit` that is running has validation data; None in a loop of one's own.
 
     Keras tells callbacks nothing about it, and with `validation_freq` the first
     validation values come late: only the arguments of `fit` itself can tell such
@@ -40,7 +40,7 @@ def fit_validates() -> bool:
         if frame.f_code.co_name == "fit" and "validation_data" in frame.f_locals:
             return frame.f_locals["validation_data"] is not None
         frame = frame.f_back
-    return False
+    return None
 
 
 def _compiled_metrics(model: Any) -> list[Any]:

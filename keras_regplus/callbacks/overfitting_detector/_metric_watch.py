@@ -11,6 +11,10 @@ from keras_regplus._checks import MODE_ADVICE, error_text
 from keras_regplus._warnings import OneTimeWarnings, warn
 from keras_regplus.callbacks._log_values import as_float, is_no_number
 from keras_regplus.callbacks.overfitting_detector._direction import direction_in, fit_validates
+from keras_regplus.callbacks.overfitting_detector._fallback import (
+    measured_name,
+    start_anew_text,
+)
 from keras_regplus.diagnosis import VERDICTS, Diagnosis
 from keras_regplus.diagnosis.criteria import Criterion, CriterionName, new_tracker
 from keras_regplus.diagnosis.report import report
@@ -21,6 +25,8 @@ __all__ = ["MetricWatch", "combined"]
 
 _OWNER = "OverfittingDetector"
 _EPOCHS = ("best_epoch", "onset_epoch")
+# A loop of one's own may validate only now and then.
+_EPOCHS_TO_WAIT = 10
 
 
 class MetricWatch:
@@ -38,11 +44,15 @@ class MetricWatch:
         self.name: str | None = None
         """Known from the first validated epoch on."""
         self.is_idle = False
+        self._warnings = OneTimeWarnings(_OWNER)
+        self._judged_name: str | None = None
+        self._forget_values()
+
+    def _forget_values(self) -> None:
         self.diagnosis = Diagnosis("undecided", reason="Nothing seen yet.")
         self.history: dict[str, list[Any]] = {"epoch": [], "train": [], "val": []}
         self._tracker: Any = None
         self._first_epoch = 0
-        self._warnings = OneTimeWarnings(_OWNER)
 
     @property
     def label(self) -> str:
@@ -70,17 +80,12 @@ class MetricWatch:
         if problem is not None:
             self._idle_because(problem)
             return False
-        if f"val_{name}" in logs or fit_validates():
-            return True
-        self._warnings.warn(
-            "no validation values have come, so it cannot tell whether the model "
-            "overfits. Pass `validation_data` or `validation_split` to `fit`."
-        )
-        return False
+        return self._may_be_validated(name, logs)
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> bool:
         """Judge the values that an epoch has logged; False if the criterion failed."""
         name = self._name_in(logs)
+        self._begin_anew_if_changed(name, epoch, logs)
         train, val = as_float(logs.get(name)), as_float(logs.get(f"val_{name}"))
         if not self._judge(epoch, train, val):
             return False
@@ -98,7 +103,7 @@ class MetricWatch:
         for at, *values in zip(*columns, strict=True):
             if at < epoch:
                 self._judge(at, *(None if value is None else float(value) for value in values))
-        self.name = state["name"]
+        self.name = self._judged_name = state["name"]
 
     def cost(self, smooth: bool) -> float:
         """The last validation value, or the level of the last tenth, of which less is better."""
@@ -129,8 +134,31 @@ class MetricWatch:
             ax=ax,
         )
 
+    def _may_be_validated(self, name: str, logs: dict[str, Any]) -> bool:
+        validates = f"val_{name}" in logs or fit_validates()
+        # In a loop of one's own, nothing announces whether validation will come.
+        waits = validates is None and len(self.history["epoch"]) < _EPOCHS_TO_WAIT
+        if not validates and not waits:
+            self._warnings.warn(
+                "no validation values have come, so it cannot tell whether the model "
+                "overfits. Pass `validation_data` or `validation_split` to `fit`."
+            )
+        return validates is not False
+
     def _name_in(self, logs: dict[str, Any]) -> str:
+        return measured_name(self._wanted_in(logs), logs)
+
+    def _wanted_in(self, logs: dict[str, Any]) -> str:
         return self.name or self.monitor or preferred_loss(logs)
+
+    def _begin_anew_if_changed(self, name: str, epoch: int, logs: dict[str, Any]) -> None:
+        """Values of two metrics cannot be compared, so nothing of the first one counts."""
+        if name != self._wanted_in(logs):
+            self._warnings.warn(start_anew_text(epoch), cause="data_loss")
+            self.name = name
+        if self._judged_name not in (None, name):
+            self._forget_values()
+        self._judged_name = name
 
     def _judge(self, epoch: int, train: float | None, val: float | None) -> bool:
         """Ask the criterion. One that fails is a reason to idle, never to end a training."""

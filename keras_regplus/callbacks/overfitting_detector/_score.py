@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from keras_regplus._warnings import OneTimeWarnings
@@ -18,7 +19,12 @@ class ScoreWriter:
         self._warnings = warnings
         self._written: float | None = None
 
-    def write(self, logs: dict[str, Any], score: float) -> None:
+    def write(self, logs: dict[str, Any], score: float | None) -> None:
+        """Write a score; where there is none any more, NaN keeps the history even."""
+        if score is None:
+            if self._written is None:
+                return
+            score = math.nan
         # Our own value may still be there where somebody hands over one dict again and again.
         if logs.get(_KEY, self._written) is self._written:
             self._written = logs[_KEY] = score
