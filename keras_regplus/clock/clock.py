@@ -72,6 +72,8 @@ class Clock:
         self._warnings = OneTimeWarnings("RegularizationScheduler")
         self.used = False
         self.epoch_was_asked = False
+        self.kept_alive: dict[int, Any] = {}
+        """Variables that a trace of a user's function may go on writing to."""
         self.loss_parts: Any = None  # kept here for a second `fit`, made by the callback
         self._epoch_listener: weakref.WeakMethod | None = None
         # JAX gives a test step no optimizer state, so a copy of the step rides in the model's own.

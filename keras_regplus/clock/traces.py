@@ -6,18 +6,25 @@ moved, no value counts as one of the step's own.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+from keras import ops
 
 __all__ = [
     "belongs_to",
     "in_inner_graph",
     "is_compiling",
     "is_traced",
+    "leave",
+    "nothing_compiled",
     "replicas",
+    "same_random_numbers",
     "trace_of",
     "variable_of_inner_graphs",
+    "wait_for_effects",
 ]
 
 
@@ -91,3 +98,64 @@ def variable_of_inner_graphs(name: str, value: Any, dtype: str) -> keras.Variabl
         aggregation="only_first_replica",
         synchronization="on_read",
     )
+
+
+def leave(values: list[Any], store: Callable[..., None], variable: keras.Variable | None) -> None:
+    """Have `values` leave the step from any trace: to `variable` on TensorFlow, else to `store`.
+
+    Slow on JAX: for a check, not for a training.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow" and variable is not None:
+        variable.assign(ops.stack(values))
+    elif backend == "jax":
+        import jax
+
+        jax.debug.callback(store, *values)
+    else:
+        store(*values)
+
+
+def wait_for_effects() -> None:
+    """Wait until all that was to leave steps has left them."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.effects_barrier()
+
+
+@contextlib.contextmanager
+def nothing_compiled() -> Iterator[None]:
+    """Run the functions that users compile as plain Python."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        with jax.disable_jit():
+            yield
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        before = tf.config.functions_run_eagerly()
+        tf.config.run_functions_eagerly(True)
+        try:
+            yield
+        finally:
+            tf.config.run_functions_eagerly(before)
+    else:
+        import torch
+
+        with torch.compiler.set_stance("force_eager"):
+            yield
+
+
+@contextlib.contextmanager
+def same_random_numbers() -> Iterator[None]:
+    """Put torch's generators back; those of other backends are in a model's state."""
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.random.fork_rng():
+        yield

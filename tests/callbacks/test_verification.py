@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_regplus.callbacks import RegularizationScheduler
-from keras_regplus.layers import ScheduledDropout
+from keras_regplus.layers import DropConnect, DropPath, ScheduledDropout
 from keras_regplus.regularizers import Scheduled, ScheduledL1L2, ScheduledL2
 from keras_regplus.schedules import Cosine, Cyclic, Linear, LinearWarmup
 
@@ -29,18 +29,6 @@ class BakedIn(ScheduledL2):
 class Squared(ScheduledL2):
     def __call__(self, x):
         return ops.square(super().__call__(x))
-
-
-class HidesItsLoss(keras.Sequential):
-    """A training step that passes by the `compute_loss` that others see."""
-
-    def train_step(self, *args):
-        hidden = vars(self).pop("compute_loss", None)
-        try:
-            return super().train_step(*args)
-        finally:
-            if hidden is not None:
-                object.__setattr__(self, "compute_loss", hidden)
 
 
 def compiled(*parts, cls=keras.Sequential, optimizer=None, **arguments):
@@ -86,15 +74,15 @@ def test_everything_of_ours_is_exact(way):
     assert found == dict.fromkeys(places, "exact")
 
 
-def test_a_strength_that_is_baked_in_is_constant():
+def test_a_strength_that_is_baked_in_is_frozen():
     model = compiled(dense(BakedIn(0.1, WARMUP)))
     found = RegularizationScheduler().verify(model, X, Y)
     (part,) = found.parts
-    assert (part.verdict, found.exact) == ("constant", False)
+    assert (part.verdict, found.exact) == ("frozen", False)
     squares = float(np.sum(np.square(model.get_weights()[0].astype("float64"))))
     assert part.times == ((0, 0), (3, 0), (6, 0))
     np.testing.assert_allclose(part.measured, 0.03 * squares, rtol=1e-5)
-    assert "hidden/kernel: constant (" in str(found) and "at step 6, epoch 0" in str(found)
+    assert "hidden/kernel: frozen (" in str(found) and "at step 6, epoch 0" in str(found)
 
 
 def test_measured_and_expected_are_the_closed_form():
@@ -110,14 +98,11 @@ def test_what_moves_in_another_way_is_wrong():
     assert verdicts(compiled(dense(Squared(0.1, WARMUP)))) == {"hidden/kernel": "wrong"}
 
 
-def test_a_frozen_layer_has_no_penalty():
-    found = verdicts(compiled(dense(ScheduledL2(0.1, WARMUP), trainable=False)))
-    assert found == {"hidden/kernel": "never computed"}
-
-
-def test_a_loss_that_cannot_be_seen_is_not_judged():
-    found = verdicts(compiled(dense(ScheduledL2(0.1, WARMUP)), cls=HidesItsLoss))
-    assert found == {"hidden/kernel": "not seen"}
+def test_what_is_not_trained_or_has_no_schedule_is_not_judged():
+    frozen = dense(ScheduledL2(0.1, WARMUP), trainable=False)
+    constant = [DropPath(0.2), DropConnect(layers.Dense(3), 0.2), ScheduledDropout(0.2)]
+    found = RegularizationScheduler().verify(compiled(frozen, *constant), X, Y)
+    assert found.exact and not found.parts
 
 
 def test_a_model_without_schedules_says_so():

@@ -26,7 +26,7 @@ from keras_regplus.schedules import Constant, LinearWarmup
 from .gan import UntoldWgan, Wgan, untold_wgan_losses, wgan_losses
 from .models import BACKEND, compiled
 from .rising import ours
-from .user_rows import NO_COMPUTE_LOSS, ROWS
+from .user_rows import KERNEL, NO_COMPUTE_LOSS, ROWS
 from .user_steps import FEATURES, OUTPUTS, ran
 
 BASE, WARMUP, RATE = 0.1, 6, 0.5
@@ -216,6 +216,46 @@ def test_weights_move_as_in_plain_keras(name):
     start = without_penalty(name).model.get_weights()
     assert not all(map(np.array_equal, twin.model.get_weights(), start))
     assert_same_state(fit.model, twin.model, ROWS[name].rtol)
+
+
+# On JAX Keras computes the penalties that an own `compute_loss` then leaves out.
+LEFT_OUT = "not in the loss" if BACKEND == "jax" else "never computed"
+VERDICTS = {
+    "compute_loss leaves them out": {KERNEL: LEFT_OUT},
+    "distillation as in the guide": {KERNEL: LEFT_OUT},
+}
+VERIFIED_DAILY = {"step that never adds penalties, with a dropout", *VERDICTS}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in VERIFIED_DAILY else pytest.mark.grid) for name in ROWS],
+)
+def test_verify_tells_what_is_in_the_loss(name):
+    row = ROWS[name]
+    with in_floatx(row.floatx), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RegPlusWarning)
+        model = row.build(Scheduled())
+        model.compile(keras.optimizers.SGD(0.05), **row.compiled)
+        batch = [
+            part[:BATCH]
+            if not isinstance(part, dict)
+            else {key: values[:BATCH] for key, values in part.items()}
+            for part in data_of(row)
+        ]
+        model(X[:BATCH])
+        before = model.get_weights()
+        found = RegularizationScheduler().verify(model, *batch)
+    never = [w for w in row.warns if "never" in w]
+    unused = VERDICTS.get(name, {})
+    for part in found.parts:
+        left_out = [v for path, v in unused.items() if part.path.endswith(path)]
+        is_never = any(re.search(pattern, f"{part.path} never computed") for pattern in never)
+        expected = left_out[0] if left_out else "never computed" if is_never else "exact"
+        assert part.verdict == expected, str(found)
+    assert found.parts or name == "all layers frozen"
+    for weight, value in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, value)
 
 
 def assert_warned(messages, row):
