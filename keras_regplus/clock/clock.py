@@ -70,7 +70,7 @@ class Clock:
         self._epoch_is_told = False
         self._evaluations = 0
         self._warnings = OneTimeWarnings("RegularizationScheduler")
-        self.used = False
+        self.now_was_asked = False
         self.epoch_was_asked = False
         self.kept_alive: dict[int, Any] = {}
         """Variables that a trace of a user's function may go on writing to."""
@@ -105,6 +105,14 @@ class Clock:
     @property
     def model(self) -> keras.Model | None:
         return self._model()
+
+    @property
+    def used(self) -> bool:
+        """Whether a training step has computed something scheduled that can have an effect."""
+        parts = [part() for part in self.observations.parts.values()]
+        if self.loss_parts is not None and self.loss_parts.penalties_are_unused:
+            parts = [p for p in parts if not isinstance(p, keras.regularizers.Regularizer)]
+        return self.now_was_asked or any(part is not None for part in parts)
 
     def position(self) -> Position:
         """Where the training is, read on the host."""

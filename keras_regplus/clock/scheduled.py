@@ -49,7 +49,6 @@ class ScheduledMixin:
         if context is None:
             context = self._context_outside_steps()
         elif context.clock is not None:
-            context.clock.used = True
             self._bind_clock(context.clock)
         if context is None:
             return base
@@ -180,13 +179,13 @@ def now(schedule: Any) -> Any:
     context = step_context.current_context()
     if context is None:
         model, step = step_context.running_step()
-        if step == "train_step" and not step_context.in_symbolic_scope():
+        if model is not None and step == "train_step" and not step_context.in_symbolic_scope():
             _warn_no_clock(model, f"the model {model.name!r}", "a factor of 1")
         return 1.0
     if schedule is None:
         return 1.0
     if context.clock is not None:
-        context.clock.used = True
+        context.clock.now_was_asked = True
     factor = context.cached(schedule, lambda: _factor(context, schedule))
     return factor if isinstance(factor, float) else ops.cast(factor, keras.config.floatx())
 

@@ -138,3 +138,59 @@ def test_it_can_be_asked_between_two_epochs():
     model.fit(X, Y, batch_size=4, epochs=3, verbose=0, callbacks=[scheduler, Ask()])
     assert all(verification.exact for verification in found) and len(found) == 3
     assert int(ops.convert_to_numpy(model.optimizer.iterations)) == 6
+
+
+@keras.saving.register_keras_serializable("test_verification")
+class BehindTwoCalls(ScheduledL2):
+    """A penalty in a compiled function that nobody can find from here."""
+
+    def __call__(self, x):
+        return _first_call(self, ops.multiply(x, 1.0))
+
+
+def _first_call(part, x):
+    return _compiled(part, x)
+
+
+def _penalty(part, x):
+    return ScheduledL2.__call__(part, x)
+
+
+if BACKEND == "jax":
+    import jax
+
+    _compiled = jax.jit(_penalty, static_argnums=0)
+elif BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    _compiled = tf.function(_penalty)
+else:
+    _compiled = _penalty  # torch.compile sees for itself when it has to compile anew
+
+
+@pytest.mark.filterwarnings("ignore:Nothing tells")
+@pytest.mark.parametrize("trained_before", [True, False])
+def test_what_was_compiled_before_the_callback_came_is_frozen(trained_before):
+    # Another strength for each row, because equal penalties share what was compiled.
+    model = compiled(dense(BehindTwoCalls(0.2 if trained_before else 0.1, WARMUP)))
+    if trained_before:
+        model.fit(X, Y, verbose=0)
+    # On JAX Keras traces it without the callback when it builds the model.
+    frozen = {"jax": True, "tensorflow": trained_before, "torch": False}[BACKEND]
+    assert verdicts(model) == {"hidden/kernel": "frozen" if frozen else "exact"}
+
+
+def test_cells_and_wrapped_layers_are_seen():
+    cell = layers.GRUCell(3, kernel_regularizer=ScheduledL2(0.1, WARMUP), name="cell")
+    model = keras.Sequential(
+        [
+            layers.Reshape((2, 2)),
+            layers.TimeDistributed(ScheduledDropout(0.5, WARMUP, name="rate")),
+            layers.RNN(cell),
+            layers.Dense(2),
+        ],
+        name="model",
+    )
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    found = RegularizationScheduler().verify(model, X, Y)
+    assert found.exact and len(found.parts) == 2, str(found)

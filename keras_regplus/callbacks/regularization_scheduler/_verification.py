@@ -108,9 +108,12 @@ def verify(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Verificati
         factors = [_factors(site.part, clock, moments) for site in sites]
         last = [moments[int(np.argmax(each))] for each in factors]
         probes = [
-            _Probe(site, Position(*moment, clock.gain))
-            for site, moment in zip(sites, last, strict=True)
+            _Probe(site, Position(*moment, clock.gain), float(np.max(each)))
+            for site, moment, each in zip(sites, last, factors, strict=True)
         ]
+        _fill_zeros(model)
+        for probe in probes:
+            probe.refer()
         with _in_place(probes):
             for moment in moments:
                 run.at(moment)
@@ -145,7 +148,6 @@ class _Run:
             self.clock.move_to(*moment)
             if variable is not None:
                 variable.assign(value)
-            _fill_zeros(self.model)
             started = getattr(self.model, "_initial_epoch", None) or 0
             history = self.model.fit(
                 self._x,
@@ -175,17 +177,19 @@ class _Run:
 class _Probe(keras.regularizers.Regularizer):
     """Takes the place of a scheduled part, and keeps the values that it computes in a step.
 
-    Beside each it computes the value at `reference`, a fixed moment, from the same weights
-    or activities.
+    Each is to be compared with the value at a fixed moment, `reference`, at which the
+    schedule times the gain is `factor`.
     """
 
-    def __init__(self, site: Site, reference: Position):
+    def __init__(self, site: Site, reference: Position, factor: float):
         self.site = site
+        self._factor = factor
         self.computed = False
         self.scale: Callable[[], Any] | None = None
         self._original = getattr(site.owner, site.name)
         values = {**reference._asdict(), "rate_offset": 0.0}
         self._at_reference = values.__getitem__
+        self._reference: float | None = None
         self._variable = traces.variable_of_inner_graphs("probe", [np.nan, np.nan], "float32")
         self._stored: list[float] = [np.nan, np.nan]
         self._values: list[list[float]] = []
@@ -199,11 +203,25 @@ class _Probe(keras.regularizers.Regularizer):
             return value
         self.computed = True
         self._is_half = "float16" in str(getattr(x, "dtype", ""))
-        with step_context.entered(step_context.StepContext(self._at_reference)):
-            reference = self._original(x)
+        reference = self._referred(x)
         pair = [ops.stop_gradient(ops.cast(each, "float32")) for each in (value, reference)]
         traces.leave(pair, self._store, self._variable)
         return value if self.scale is None else value * ops.cast(self.scale(), value.dtype)
+
+    def _referred(self, x: Any) -> Any:
+        if self.site.part is self.site.owner:
+            return x * self._factor  # a rate
+        if self._reference is not None:
+            return self._reference
+        with step_context.entered(step_context.StepContext(self._at_reference)):
+            return self._original(x)
+
+    def refer(self) -> None:
+        """Compute the reference of a weight, outside of any step and compiled function."""
+        if isinstance(self.site.owner, keras.Variable):
+            context = step_context.StepContext(self._at_reference)
+            with traces.nothing_compiled(), step_context.entered(context):
+                self._reference = _number(self._original(self.site.owner))
 
     def _store(self, value: Any, reference: Any) -> None:
         self._stored = [_number(value), _number(reference)]
