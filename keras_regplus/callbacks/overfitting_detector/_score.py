@@ -30,5 +30,5 @@ class ScoreWriter:
             return
         self._warnings.warn(
             f"`logs` holds {SCORE_KEY!r} already, and that value is kept. "
-            "Rename the metric of that name, or use one detector for each training."
+            "Rename the metric of that name, or use only one detector."
         )
