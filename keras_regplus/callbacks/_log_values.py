@@ -5,7 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-__all__ = ["as_float", "is_no_number"]
+from keras_regplus.histories.metric_choice import is_lost
+
+__all__ = ["SCORE_KEY", "as_float", "data_loss_is_lost", "is_no_number"]
+
+SCORE_KEY = "overfitting_score"
+"""The detector's entry in the logs."""
 
 
 def as_float(value: Any) -> float | None:
@@ -20,3 +25,11 @@ def as_float(value: Any) -> float | None:
 def is_no_number(value: Any) -> bool:
     """Whether something is there that `as_float` cannot read."""
     return value is not None and as_float(value) is None
+
+
+def data_loss_is_lost(logs: dict[str, Any]) -> bool:
+    """Whether an epoch has no `data_loss` for its `loss`, in training or in validation."""
+    return any(
+        is_lost(*(as_float(logs.get(f"{prefix}{name}")) for name in ("data_loss", "loss")))
+        for prefix in ("", "val_")
+    )

@@ -55,8 +55,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--metric",
         metavar="NAME",
-        help="metric to judge by, as Keras names it (default: data_loss, loss, or the first "
-        "that has a validation twin)",
+        help="metric to judge by, as Keras names it (default: data_loss if every epoch has it, "
+        "else loss, else the first that has a validation twin)",
     )
     parser.add_argument(
         "--mode",

@@ -79,8 +79,9 @@ def diagnose_history(
         history: A `keras.callbacks.History`; a dict or a DataFrame (pandas or polars) of
             name to values, one for each epoch; or a path, which `read_history` reads.
         monitor: Metric to look at, as Keras names it, with or without `val_`. Defaults to
-            None: `data_loss` where it was logged, else `loss`, else the first metric with a
-            validation twin whose name tells the direction.
+            None: `data_loss` where it was logged in every epoch that has a finite `loss`,
+            else `loss`, else the first metric with a validation twin whose name tells the
+            direction.
         mode: `"min"` for losses, `"max"` for accuracies, `"auto"` to take it from the name
             of the metric. Defaults to `"auto"`.
         criterion: As in `diagnose`. Defaults to None, `"trend"`.

@@ -11,7 +11,7 @@ from keras_regplus._checks import error_text
 from keras_regplus.diagnosis import Diagnosis
 from keras_regplus.histories.epochs import History
 from keras_regplus.histories.history_like import HistoryLike
-from keras_regplus.histories.metric_choice import preferred_loss
+from keras_regplus.histories.metric_choice import loss_to_judge
 from keras_regplus.plots._drawing import COLORS, finish, pyplot, title_of
 from keras_regplus.plots._groups import Group, draw_curves
 from keras_regplus.plots._lines import checked_history, diagnose_runs, metrics_of
@@ -32,7 +32,7 @@ def plot_history(history: HistoryLike) -> Figure:
 
     Use it as a first look after `fit`. The title says whether the training
     overfits and since when, judged on `data_loss` where `RegularizationScheduler`
-    logged it, else on `loss`.
+    logged it in every epoch, else on `loss`.
 
     Args:
         history: A `keras.callbacks.History`; a dict of lists such as
@@ -150,7 +150,7 @@ def _panels(curves: History) -> tuple[list[str], list[str]]:
 
 
 def _title(curves: History) -> str:
-    key = preferred_loss(curves)
+    key = loss_to_judge(curves)
     if f"val_{key}" not in curves:
         return "No validation data, no verdict"
     return _sentence(diagnose_runs([curves], key))

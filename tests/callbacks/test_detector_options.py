@@ -12,6 +12,7 @@ from keras import layers
 
 from keras_regplus import RegPlusWarning
 from keras_regplus.callbacks import OverfittingDetector
+from keras_regplus.callbacks.overfitting_detector._best_weights import BestWeights
 from keras_regplus.diagnosis import diagnose
 
 FALLING = [0.9**epoch for epoch in range(40)]
@@ -254,6 +255,19 @@ def test_a_file_that_cannot_be_read_is_left_where_it_is(monkeypatch, tmp_path):
     with pytest.warns(RegPlusWarning, match="could not be read.*keeps those of its last epoch"):
         model.fit(X[:24], Y[:24], validation_data=(X[24:], Y[24:]), **fit)
     assert (tmp_path / "state.weights.h5").is_file()
+
+
+@pytest.mark.parametrize("content", [None, b"no weights"])
+def test_best_weights_of_an_earlier_process_that_are_gone_are_told_with_their_file(
+    content, tmp_path
+):
+    path, net = tmp_path / "state.weights.h5", dropping()
+    if content is not None:
+        path.write_bytes(content)
+    best = BestWeights("memory", path)
+    with pytest.warns(RegPlusWarning, match=r"state\.weights\.h5.*got no file that can be loaded"):
+        best.resume(net, {"epoch": 3, "cost": 1.0, "metric": "loss"}, None)
+    assert (best.epoch, best.has_copy) == (None, False)
 
 
 def test_plot_draws_both_curves_with_best_epoch_onset_and_stop():

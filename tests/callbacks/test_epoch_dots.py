@@ -398,8 +398,20 @@ def test_a_summary_has_the_first_the_best_and_the_last_epoch(capsys, name, value
             ],
             "2 (val_data_loss)",
         ),
+        (
+            [
+                {"loss": 9, "val_loss": 4, "data_loss": 2, "val_data_loss": 1},
+                {"loss": 9, "val_loss": 3, "data_loss": 2, "val_data_loss": float("nan")},
+                {"loss": 9, "val_loss": 5, "data_loss": 2, "val_data_loss": float("nan")},
+            ],
+            "2 (val_loss)",
+        ),
+        (
+            [{"loss": 5, "data_loss": 1}, {"loss": 4, "data_loss": float("nan")}],
+            "2 (loss)",
+        ),
     ],
-    ids=["later", "nan", "without-penalties"],
+    ids=["later", "nan", "without-penalties", "lost", "lost without validation"],
 )
 def test_the_best_epoch_is_one_with_validation_where_there_is_any(capsys, rows, best):
     assert f"\nBest epoch: {best}, " in summarised(capsys, rows)
@@ -409,6 +421,24 @@ def test_the_best_epoch_is_one_with_validation_where_there_is_any(capsys, rows, 
 def test_a_summary_without_a_best_epoch_leaves_it_out(capsys, logs):
     text = summarised(capsys, [logs])
     assert [line.split()[0] for line in text.splitlines()] == ["First", "Last"]
+
+
+@pytest.mark.parametrize("ended", [float("nan"), np.float32("nan")])
+def test_a_score_that_has_ended_is_left_out(capsys, ended):
+    rows = [{"loss": 1.0, "overfitting_score": 0.5}, {"loss": 1.0, "overfitting_score": ended}]
+    dots = EpochDots(report_every=1, summary=True, metrics=["loss", "overfitting_score"])
+    for epoch, row in enumerate(rows):
+        dots.on_epoch_end(epoch, row)
+    dots.on_train_end()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "poch" in line]
+    assert [("overfitting_score:0.5000" in line) for line in lines] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert not any("nan" in line for line in lines)
 
 
 def test_a_summary_is_that_of_its_own_training_and_keeps_the_values_of_the_epoch(capsys):

@@ -272,7 +272,9 @@ def test_include_and_exclude_choose_by_path_and_layer(tmp_path, options, expecte
 
 
 def test_a_filter_that_leaves_nothing_is_said_once(tmp_path):
-    with pytest.warns(RegPlusWarning, match="leave no weight") as caught:
+    with pytest.warns(
+        RegPlusWarning, match="must leave some weights of the model, got none"
+    ) as caught:
         fit(shared_model(), WeightHistogram(tmp_path, include="kernels"), epochs=3)
     assert len(ours(caught)) == 1
 

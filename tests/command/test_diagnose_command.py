@@ -245,6 +245,17 @@ def test_metric_mode_and_criterion_are_used(capsys, tmp_path):
     assert diagnose(TRAIN, RISING, criterion="gl").reason in lines[2]
 
 
+def test_a_data_loss_that_is_lost_on_the_way_is_not_judged(capsys, tmp_path):
+    lost = [*TRAIN[:2], *["nan"] * 4]
+    rows = zip(TRAIN, RISING, lost, lost, strict=True)
+    lines = [",".join(map(str, (epoch, *row))) for epoch, row in enumerate(rows)]
+    header = "epoch,loss,val_loss,data_loss,val_data_loss"
+    (tmp_path / "log.csv").write_text("\n".join([header, *lines]))
+    lines = table_of(capsys, str(tmp_path))
+    assert OVERFITTING.reason in lines[1]
+    assert "Judged by loss. Epochs count from 0." in lines
+
+
 @pytest.mark.parametrize("criterion", ["trend", "gl", "pq", "up"])
 def test_every_criterion_can_be_named(capsys, logs, criterion):
     expected = diagnose(TRAIN, RISING, criterion=criterion).reason

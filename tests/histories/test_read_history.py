@@ -333,6 +333,47 @@ def test_every_form_of_a_history_gets_the_same_diagnosis(history):
     assert diagnose_history(history) == EXPECTED
 
 
+LOST = [TRAIN[0], NAN, NAN, NAN, NAN]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"data_loss": LOST, "val_data_loss": LOST},
+        {"data_loss": [*TRAIN[:4], NAN], "val_data_loss": TRAIN},
+        {"data_loss": TRAIN, "val_data_loss": [*TRAIN[:4], None]},
+        {"data_loss": [math.inf, *TRAIN[1:]], "val_data_loss": TRAIN},
+        {"data_loss": TRAIN},
+        {"data_loss": [NAN] * 5, "val_data_loss": [NAN] * 5},
+    ],
+)
+@pytest.mark.parametrize("written_as", [str, str.upper, str.title])
+def test_a_data_loss_that_is_not_known_in_every_epoch_is_not_judged(parts, written_as):
+    history = {written_as(name): values for name, values in {**PAIR, **parts}.items()}
+    history = {
+        name.replace("VAL_", "val_").replace("Val_", "val_"): v for name, v in history.items()
+    }
+    assert diagnose_history(history) == EXPECTED
+
+
+def test_a_data_loss_that_ends_with_the_loss_is_judged():
+    ended, loss = [1.0, 0.5, 0.4, NAN, NAN], [9.0, 9.0, 9.0, NAN, NAN]
+    history = {"loss": loss, "val_loss": loss, "data_loss": ended, "val_data_loss": ended}
+    assert diagnose_history(history) == diagnose(ended, ended)
+
+
+def test_a_data_loss_that_is_validated_in_the_same_epochs_as_the_loss_is_judged():
+    some = [None, 0.7, None, 0.8, None]
+    parts = {"data_loss": TRAIN, "val_data_loss": some}
+    history = {"loss": VAL, "val_loss": [None, 9.0, None, 9.0, None], **parts}
+    assert diagnose_history(history) == diagnose(TRAIN, some)
+
+
+def test_a_data_loss_that_is_named_is_judged_whatever_it_lacks():
+    history = {**PAIR, "data_loss": LOST, "val_data_loss": LOST}
+    assert diagnose_history(history, "data_loss") == diagnose(LOST, LOST)
+
+
 def test_a_path_is_read_and_judged(tmp_path):
     rows = [f"{epoch},{a},{b}" for epoch, (a, b) in enumerate(zip(TRAIN, VAL, strict=True))]
     path = written(tmp_path, "\n".join(["epoch,loss,val_loss", *rows]))

@@ -68,6 +68,16 @@ TITLES = [
         },
         "Overfitting since epoch 1, best epoch 0",
     ),
+    (
+        # Once `data_loss` can no longer be measured, it says nothing about the rest.
+        {
+            "loss": [0.9**n for n in range(20)],
+            "val_loss": [0.9**n for n in range(20)],
+            "data_loss": [0.8, 0.3, 0.1, *[float("nan")] * 17],
+            "val_data_loss": [0.7, 1.8, 2.4, *[float("nan")] * 17],
+        },
+        "Healthy, best epoch 19",
+    ),
 ]
 
 

@@ -70,8 +70,8 @@ class EpochDots(keras.callbacks.Callback):
             estimate of the time left. Defaults to False.
         summary: Whether a training ends with reports of its first, its best and its
             last epoch. The best epoch has the lowest `val_loss`, without validation
-            the lowest `loss`; where a `RegularizationScheduler` logs `data_loss`,
-            that is compared. Defaults to False.
+            the lowest `loss`; where a `RegularizationScheduler` logs `data_loss` in
+            every epoch, that is compared. Defaults to False.
         wrap: Whether lines end at the width of the terminal, or at 100 characters
             without a terminal, and each line of dots begins with the number of its
             first epoch. Defaults to False: only reports end a line of dots.

@@ -33,7 +33,10 @@ class Output:
         except Exception as error:
             # Nobody needs to hear that a reader of stdout, such as `head`, has left.
             if self.file is not None:
-                message = f"`file` could not be written ({error!r}). Training continues without it."
+                message = (
+                    f"`file` could not be written ({error!r}). Training continues without its "
+                    "lines. Choose a path that can be written, or None for the screen."
+                )
                 self._warnings.warn(message, cause="file")
 
     def width(self) -> int:

@@ -22,7 +22,7 @@ class PlacementWarnings:
         if verbose not in (None, 0) and shares_with_keras:
             self._warnings.warn(
                 f"`verbose` of `fit` must be 0, got {verbose!r}. "
-                "Otherwise Keras prints its lines between the dots."
+                "Pass `verbose=0`; otherwise Keras prints its lines between the dots."
             )
         if getattr(self._detector, "model", model) is not model:
             self._warn_about_order("is not in it")

@@ -7,10 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from keras_regplus.callbacks._log_values import as_float
+from keras_regplus.callbacks._log_values import as_float, data_loss_is_lost
 from keras_regplus.callbacks.epoch_dots._report import duration, report_line
 from keras_regplus.callbacks.epoch_dots._values import metric_texts
-from keras_regplus.histories.metric_choice import preferred_loss
 
 __all__ = ["Stopwatch", "Summary"]
 
@@ -22,42 +21,51 @@ class Summary:
 
     def __init__(self) -> None:
         self._first: _Epoch | None = None
-        self._best: _Epoch | None = None
         self._last: _Epoch | None = None
-        self._best_by = ""
-        self._best_rank = (True, float("inf"))
+        self._best = {"data_loss": _Best("data_loss"), "loss": _Best("loss")}
+        self._data_loss_was_lost = False
 
     def add(self, epoch: int, logs: Any) -> None:
         # A copy, because other callbacks may write into the logs later.
         self._last = (epoch, dict(logs or {}))
         self._first = self._first or self._last
-        name, value = _compared_loss(self._last[1])
-        # With `validation_freq` validation comes later; it then outranks all that came before.
-        rank = (not name.startswith("val_"), value)
-        if value < float("inf") and rank < self._best_rank:
-            self._best, self._best_by, self._best_rank = self._last, name, rank
+        for best in self._best.values():
+            best.add(self._last)
+        if data_loss_is_lost(self._last[1]):
+            self._data_loss_was_lost = True
 
     def lines(self, patterns: Sequence[re.Pattern[str]] | None, digits: int | None) -> list[str]:
         """A report of each of these epochs."""
-        epochs = {"First": self._first, "Best": self._best, "Last": self._last}
+        # Only one loss that all epochs have can be compared.
+        best = self._best["loss" if self._data_loss_was_lost else "data_loss"]
+        epochs = {"First": self._first, "Best": best.epoch, "Last": self._last}
         return [
             report_line(
                 entry[0],
                 metric_texts(entry[1], patterns, digits),
                 title=f"{which} epoch",
-                best_by=self._best_by if which == "Best" else "",
+                best_by=best.name if which == "Best" else "",
             )
             for which, entry in epochs.items()
             if entry is not None
         ]
 
 
-def _compared_loss(logs: dict[str, Any]) -> tuple[str, float]:
-    """The name and value of the loss in validation, else in training; NaN without a number."""
-    loss = preferred_loss(logs)
-    name = f"val_{loss}" if f"val_{loss}" in logs else loss
-    value = as_float(logs.get(name))
-    return name, float("nan") if value is None else value
+class _Best:
+    """The epoch with the lowest value of a loss, in validation if there is any."""
+
+    def __init__(self, loss: str) -> None:
+        self.epoch: _Epoch | None = None
+        self.name = self._loss = loss
+        self._rank = (True, float("inf"))
+
+    def add(self, epoch: _Epoch) -> None:
+        name = f"val_{self._loss}" if f"val_{self._loss}" in epoch[1] else self._loss
+        value = as_float(epoch[1].get(name))
+        # With `validation_freq` validation comes later; it then outranks all that came before.
+        rank = (not name.startswith("val_"), float("nan") if value is None else value)
+        if rank[1] < float("inf") and rank < self._rank:
+            self.epoch, self.name, self._rank = epoch, name, rank
 
 
 class Stopwatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from keras_regplus._checks import error_text
 from keras_regplus._weight_choice import compiled_patterns
+from keras_regplus.callbacks._log_values import SCORE_KEY, as_float
 
 __all__ = ["checked_metrics", "metric_texts", "text_of"]
 
@@ -36,11 +38,17 @@ def metric_texts(
 ) -> dict[str, str]:
     """All metrics, sorted by name, or those that match, in the order of the patterns."""
     values = {str(name): value for name, value in (logs or {}).items()}
-    names = sorted(values)
+    names = sorted(name for name in values if not _is_ended_score(name, values[name]))
     if patterns is not None:
         matches = [name for pattern in patterns for name in names if _matches(pattern, name)]
         names = list(dict.fromkeys(matches))
     return {name: text_of(values[name], digits) for name in names}
+
+
+def _is_ended_score(name: str, value: Any) -> bool:
+    # A detector that judges no more fills the history with NaN, which tells a reader nothing.
+    number = as_float(value) if name == SCORE_KEY else None
+    return number is not None and math.isnan(number)
 
 
 def _matches(pattern: re.Pattern[str], name: str) -> bool:

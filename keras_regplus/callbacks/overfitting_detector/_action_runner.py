@@ -54,7 +54,9 @@ class ActionRunner:
                     action(detector, detector.diagnosis)
             except Exception as error:
                 self._warnings.warn(
-                    f"`action` must not raise, got {error!r}. Training goes on without it.",
+                    f"`action` must not raise, got {error!r} from {_name_of(action)} in epoch "
+                    f"{epoch}. Training goes on, and the action is tried again later. Correct it, "
+                    "or take it out of `action`.",
                     cause=id(action),
                 )
 
@@ -70,6 +72,10 @@ class ActionRunner:
 
     def _objects(self) -> list[Action]:
         return [action for action in self._actions if isinstance(action, Action)]
+
+
+def _name_of(action: Any) -> str:
+    return str(getattr(action, "__name__", type(action).__name__))
 
 
 def _stop(detector: OverfittingDetector, epoch: int, announce: Callable[[str], None]) -> None:

@@ -77,7 +77,10 @@ class BestWeights:
             self.update_if_better(model, **state)
         elif state["epoch"] is not None and not self._update_from_file(model, **state):
             warn(
-                "OverfittingDetector: the best weights of the earlier process are gone or damaged."
+                "OverfittingDetector: the best weights of the earlier process must be in "
+                f"{str(self._path)!r} to be continued with, got no file that can be loaded. The "
+                "search for the best epoch begins anew here. Keep that file beside `state_file` "
+                "until the training has ended."
             )
 
     def restore(self, model: Any) -> bool:
@@ -90,7 +93,8 @@ class BestWeights:
             except Exception as error:
                 warn(
                     f"OverfittingDetector: the weights of epoch {self.epoch} could not be read "
-                    f"({error!r}). The model keeps those of its last epoch."
+                    f"({error!r}). The model keeps those of its last epoch. Make sure that "
+                    "nothing else changes or deletes the file while the model trains."
                 )
                 # The file stays for whoever can read it.
                 self._path = None
@@ -143,7 +147,8 @@ class BestWeights:
             self._on_disk = False
             warn(
                 f"OverfittingDetector: the best weights could not be written ({error!r}). "
-                "They are kept in memory from here on."
+                "They are kept in memory from here on. Make room on the disk, or choose a folder "
+                "that can be written."
             )
             return False
 

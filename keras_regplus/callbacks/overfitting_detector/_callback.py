@@ -259,7 +259,8 @@ class OverfittingDetector(keras.callbacks.Callback):
             self._is_first_epoch = False
             warn(
                 f"{_OWNER}: the state of the earlier training cannot be used ({error!r}). "
-                "The detector starts anew."
+                "The detector starts anew. To continue, train the same model with a detector that "
+                "has the same arguments as then."
             )
             return
         if has_resumed:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from keras_regplus.callbacks._log_values import as_float
+from keras_regplus.callbacks._log_values import data_loss_is_lost
 
 __all__ = ["measured_name", "start_anew_text"]
 
 
 def measured_name(name: str, logs: dict[str, Any]) -> str:
-    """`name`, or `"loss"` in place of a `"data_loss"` that is missing while the loss is finite.
-
-    Where the loss is not finite either, the training diverges, and that is to be judged.
-    """
-    if name != "data_loss":
-        return name
-    is_missing = any(_is_missing(logs, prefix) for prefix in ("", "val_"))
-    return "loss" if is_missing else name
+    """`name`, or `"loss"` in place of a `"data_loss"` that is lost."""
+    return "loss" if name == "data_loss" and data_loss_is_lost(logs) else name
 
 
 def start_anew_text(epoch: int) -> str:
@@ -29,9 +22,3 @@ def start_anew_text(epoch: int) -> str:
         "anew. `data_loss` needs `RegularizationScheduler` in the callbacks; if it is there, a "
         "warning of its own says why it cannot measure it."
     )
-
-
-def _is_missing(logs: dict[str, Any], prefix: str) -> bool:
-    part, whole = (as_float(logs.get(f"{prefix}{name}")) for name in ("data_loss", "loss"))
-    has_whole = whole is not None and math.isfinite(whole)
-    return has_whole and (part is None or math.isnan(part))

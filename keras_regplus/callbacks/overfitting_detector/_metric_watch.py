@@ -170,8 +170,8 @@ class MetricWatch:
         except Exception as error:
             self.is_idle = True
             warn(
-                f"{_OWNER}: `criterion` failed with {error!r}. Its `update` must return the "
-                "attributes of a Diagnosis. It is not asked again in this training."
+                f"{_OWNER}: `criterion` failed with {error!r}. Its `update` must return an object "
+                "with the attributes of a Diagnosis. In this training it is not asked again."
             )
             return False
         for key, value in (("epoch", epoch), ("train", train), ("val", val)):
@@ -181,7 +181,7 @@ class MetricWatch:
     def _idle_because(self, problem: str) -> None:
         self.is_idle = True
         which = f"the metric {self.monitor!r}" if self.monitor else "the loss"
-        warn(f"{problem} It does nothing in this training about {which}.")
+        warn(f"{problem} The detector does nothing in this training about {which}.")
 
 
 def combined(watches: Sequence[MetricWatch], combine: str) -> Diagnosis:

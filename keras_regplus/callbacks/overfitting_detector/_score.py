@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 from keras_regplus._warnings import OneTimeWarnings
+from keras_regplus.callbacks._log_values import SCORE_KEY
 
 __all__ = ["ScoreWriter"]
-
-_KEY = "overfitting_score"
 
 
 class ScoreWriter:
@@ -26,10 +25,10 @@ class ScoreWriter:
                 return
             score = math.nan
         # Our own value may still be there where somebody hands over one dict again and again.
-        if logs.get(_KEY, self._written) is self._written:
-            self._written = logs[_KEY] = score
+        if logs.get(SCORE_KEY, self._written) is self._written:
+            self._written = logs[SCORE_KEY] = score
             return
         self._warnings.warn(
-            f"`logs` holds {_KEY!r} already, and that value is kept. "
-            "Rename the metric of that name, or use one detector for each training."
+            f"`logs` holds {SCORE_KEY!r} already, and that value is kept. "
+            "Rename the metric of that name, or use only one detector."
         )

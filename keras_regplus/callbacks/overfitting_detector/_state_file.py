@@ -47,7 +47,8 @@ class StateFile:
             self._has_failed = True
             warn(
                 f"OverfittingDetector: the state could not be written ({error!r}). "
-                "Training continues, but after a crash it could not be resumed."
+                "Training continues, but after a crash it could not be resumed. Choose a "
+                "`state_file` in a folder that can be written."
             )
 
     def read(self, **expected: Any) -> dict[str, Any] | None:
@@ -80,7 +81,10 @@ class StateFile:
         aside = self.path.with_name(f"{self.path.name}.set-aside")
         with contextlib.suppress(OSError):
             os.replace(self.path, aside)
-        advice = f"It is now named {aside.name!r}, and the detector starts anew."
+        advice = (
+            f"It is now named {aside.name!r}, and the detector starts anew. Give each training a "
+            "`state_file` of its own, and resume with the same model and arguments."
+        )
         warn(error_text("OverfittingDetector", "state_file", rule, str(self.path), advice))
 
 

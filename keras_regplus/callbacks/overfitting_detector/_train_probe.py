@@ -21,7 +21,8 @@ def with_probe(
     except Exception as error:
         warnings.warn(
             f"`train_probe` could not be evaluated ({error!r}). "
-            "The metrics of the training are taken instead.",
+            "The metrics of the training are taken instead. Pass what `model.evaluate` accepts: "
+            "`(x, y)`, `(x, y, sample_weight)` or a dataset.",
             cause="train_probe",
         )
         return logs

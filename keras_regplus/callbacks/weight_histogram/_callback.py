@@ -287,7 +287,10 @@ class WeightHistogram(keras.callbacks.Callback):
         selected = [w for w in weights if is_chosen(w.path, layers[id(w)], *rules)]
         # A model that is not built has some of its weights at most.
         if weights and not selected and self.model.built:
-            self._note("`include` and `exclude` leave no weight of the model")
+            self._note(
+                "`include` and `exclude` must leave some weights of the model, got none. Compare "
+                "them with the `path` of each of `model.weights`"
+            )
         # Numbered among all weights, so that a filter does not change names.
         prefix = "" if self.model_name else f"{self.model.name}/"
         names = {id(weight): name for name, weight in named(weights, prefix)}
@@ -324,7 +327,11 @@ class WeightHistogram(keras.callbacks.Callback):
         """Warn of the first problem of this training, once and outside of any `except`."""
         for run, writer in self._writers.items():
             if writer.error is not None:
-                self._note(f"could not write to {self._folder(run)!r} ({_text(writer.error)})")
+                folder = self._folder(run)
+                self._note(
+                    f"could not write to {folder!r} ({_text(writer.error)}). Make room on the "
+                    "disk, or choose a `log_dir` that can be written"
+                )
         if self._problem:
             rest = "Histograms may be missing; training continues."
             self._warnings.warn(f"{self._problem}. {rest}", cause="records")
