@@ -145,7 +145,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         if first and batches and self.model.built:
             self._length_unknown = False
             left = self.params["epochs"] - epoch
-            self._warn_if_cut_short(left, updates_in(left * batches, self.model.optimizer))
+            self._warn_if_cut_short(left, updates_in(left * batches, self.model))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._clock.forget_epoch()

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_regplus.clock.model_parts import scheduled_parts
+from keras_regplus.clock.updates import batches_per_update
 from keras_regplus.schedules.evaluation import values_at
 from keras_regplus.schedules.serialization import describe
 from keras_regplus.schedules.units import end_of, unit_of
 
 
-def updates_in(batches: int, optimizer: Any) -> int:
-    """How many updates `optimizer` makes of so many batches, at the most."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return -(-batches // (getattr(optimizer, "gradient_accumulation_steps", None) or 1))
+def updates_in(batches: int, model: keras.Model) -> int:
+    """How many updates the optimizer of `model` makes of so many batches, at the most."""
+    return -(-batches // batches_per_update(model))
 
 
 def cut_short(model: keras.Model, ends: Mapping[str, int]) -> str | None:

@@ -19,6 +19,7 @@ from keras_regplus.callbacks.weight_histogram._names import named
 from keras_regplus.callbacks.weight_histogram._records import Recorder
 from keras_regplus.callbacks.weight_histogram._scalars import scalars_of_epoch, scalars_of_schedules
 from keras_regplus.clock.model_parts import layers_of_weights
+from keras_regplus.clock.updates import updates_finished
 from keras_regplus.histograms import EventWriter
 from keras_regplus.histograms.event_file import is_remote, remote_problem
 from keras_regplus.histograms.statistics import STATISTICS
@@ -297,7 +298,12 @@ class WeightHistogram(keras.callbacks.Callback):
         return self._iterations() if self.unit == "step" else self._epochs_finished
 
     def _iterations(self) -> int:
-        return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        try:
+            updates = updates_finished(self.model)
+        except ValueError:
+            # Several optimizers make their updates at different times: count their batches.
+            updates = self.model.optimizer.iterations
+        return int(keras.ops.convert_to_numpy(updates))
 
     def _writer(self, run: str) -> EventWriter:
         if run not in self._writers:
