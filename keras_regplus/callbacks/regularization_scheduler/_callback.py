@@ -14,7 +14,7 @@ from keras_regplus.callbacks.regularization_scheduler._cut_short import cut_shor
 from keras_regplus.callbacks.regularization_scheduler._verification import Verification, verify
 from keras_regplus.clock import wiring
 from keras_regplus.clock.loss_parts import LossParts
-from keras_regplus.clock.model_parts import scheduled_parts
+from keras_regplus.clock.model_parts import scheduled_parts, weight_paths
 from keras_regplus.clock.scheduled import ScheduledMixin, factor_in
 from keras_regplus.schedules.serialization import equality_key
 from keras_regplus.schedules.units import unit_of
@@ -234,8 +234,9 @@ class RegularizationScheduler(keras.callbacks.Callback):
         return keys
 
     def _penalties_by_path(self) -> dict[str, float]:
+        paths = weight_paths(self.model)
         return {
-            f"penalty/{weight.path}": float(ops.convert_to_numpy(weight.regularizer(weight)))
+            f"penalty/{paths[id(weight)]}": float(ops.convert_to_numpy(weight.regularizer(weight)))
             for weight in self.model.trainable_weights
             if weight.regularizer is not None
         }
