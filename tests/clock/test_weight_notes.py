@@ -51,6 +51,68 @@ def test_the_gain_is_that_of_the_file(weights):
     assert gain_after_loading(weights) == 2.0
 
 
+def large_model_with_gain(gain):
+    """A model whose weights do not fit into one shard of `SHARD` gigabytes."""
+    l2 = regularizers.ScheduledL2(0.1)
+    dense = [keras.layers.Dense(20, kernel_regularizer=l2) for _ in range(3)]
+    model = keras.Sequential([keras.Input((20,)), *dense])
+    model.compile("sgd", "mse")
+    wiring.attach(model).set_gain(gain)
+    return model
+
+
+SHARD = 2e-6
+
+
+@pytest.mark.parametrize("ending", ["json", "h5"])
+@pytest.mark.filterwarnings("ignore:.*requires the `.*.json` as the")
+@pytest.mark.filterwarnings("ignore:.*sharded weights requires")
+def test_the_gain_is_that_of_sharded_weights(tmp_path, ending):
+    # An older file, and one of another model.
+    large_model_with_gain(5.0).save_weights(tmp_path / "model.weights.h5")
+    large_model_with_gain(6.0).save_weights(tmp_path / "other.weights.h5")
+    source = large_model_with_gain(2.0)
+    source.save_weights(tmp_path / f"model.weights.{ending}", max_shard_size=SHARD)
+    assert len(list(tmp_path.glob("model_*.weights.h5"))) > 1
+    model = large_model_with_gain(0.5)
+    model.load_weights(tmp_path / "model.weights.json")
+    assert wiring.attach(model).gain == 2.0
+    np.testing.assert_array_equal(model.get_weights()[2], source.get_weights()[2])
+    model.load_weights(tmp_path / "model.weights.h5")
+    assert wiring.attach(model).gain == 5.0
+
+
+def test_plain_keras_reads_sharded_weights_with_a_note(tmp_path):
+    path, source = tmp_path / "model.weights.json", large_model_with_gain(2.0)
+    source.save_weights(path, max_shard_size=SHARD)
+    model = keras.Sequential([keras.Input((20,)), *(keras.layers.Dense(20) for _ in range(3))])
+    model.load_weights(path)
+    for loaded, saved in zip(model.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(loaded, saved)
+
+
+def test_sharded_weights_without_a_gain_change_none(tmp_path):
+    path = tmp_path / "model.weights.json"
+    plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    plain.save_weights(path, max_shard_size=SHARD)
+    model = model_with_gain(0.5)
+    model.load_weights(path)
+    assert wiring.attach(model).gain == 0.5
+
+
+def test_the_gain_is_that_of_a_whole_model(tmp_path):
+    model_with_gain(2.0).save(tmp_path / "model.keras")
+    assert gain_after_loading(tmp_path / "model.keras") == 2.0
+
+
+def test_a_plain_model_has_no_gain(tmp_path):
+    dense = keras.layers.Dense(2, name="position")
+    plain = keras.Sequential([keras.Input((3,)), dense])
+    plain.compile("sgd", "mse")
+    plain.save(tmp_path / "model.keras")
+    assert gain_after_loading(tmp_path / "model.keras") == 0.5
+
+
 def test_a_file_without_a_gain_changes_none(weights):
     with h5py.File(weights, "a") as file:
         del file.attrs[ATTRIBUTE]
