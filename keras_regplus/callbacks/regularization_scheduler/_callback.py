@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_regplus._checks import boolean, error_text
-from keras_regplus._warnings import OneTimeWarnings
+from keras_regplus._warnings import OneTimeWarnings, warn_once
 from keras_regplus.callbacks.regularization_scheduler._cut_short import cut_short, updates_in
 from keras_regplus.callbacks.regularization_scheduler._verification import Verification, verify
 from keras_regplus.clock import wiring
@@ -268,14 +268,13 @@ class RegularizationScheduler(keras.callbacks.Callback):
         step, epoch, _ = self._clock.position()
         # A schedule that fails here fails in a step too, with a better message.
         try:
-            message = cut_short(
-                self.model, {"step": step + updates_left, "epoch": epoch + epochs_left}
-            )
+            cut = cut_short(self.model, {"step": step + updates_left, "epoch": epoch + epochs_left})
         except Exception:
             return
-        if message is not None:
+        if cut is not None:
             self._warned_cut_short = True
-            self._warnings.warn(message)
+            # A search builds many models with one schedule.
+            warn_once(f"{_OWNER}: {cut.message}", cause=(_OWNER, cut.schedule))
 
 
 def _checked_keys(log: Any) -> frozenset[str]:

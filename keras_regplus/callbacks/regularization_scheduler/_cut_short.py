@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -19,8 +20,15 @@ def updates_in(batches: int, model: keras.Model) -> int:
     return -(-batches // batches_per_update(model))
 
 
-def cut_short(model: keras.Model, ends: Mapping[str, int]) -> str | None:
-    """A warning about the schedule that a training to these `ends`, by unit, cuts most.
+class CutShort(NamedTuple):
+    """A schedule that a training does not reach the end of, and what to warn of it."""
+
+    schedule: str
+    message: str
+
+
+def cut_short(model: keras.Model, ends: Mapping[str, int]) -> CutShort | None:
+    """The schedule that a training to these `ends`, by unit, cuts most.
 
     None where all schedules end in time, or have no end.
     """
@@ -35,8 +43,10 @@ def cut_short(model: keras.Model, ends: Mapping[str, int]) -> str | None:
     unit = unit_of(schedule)
     last = ends[str(unit)]
     factor = values_at(schedule, np.array([last]))[0]
-    return (
-        f"the schedule {describe(schedule)} of {path} ends at {unit} {end_of(schedule)}, and this "
-        f"training at {unit} {last}, so it is longer than the training: its factor only gets to "
-        f"{factor:g}. Shorten the schedule, train for longer, or go on with another `fit`."
+    name = describe(schedule)
+    return CutShort(
+        name,
+        f"the schedule {name} of {path} ends at {unit} {end_of(schedule)}, and this training at "
+        f"{unit} {last}, so it is longer than the training: its factor only gets to {factor:g}. "
+        "Shorten the schedule, train for longer, or go on with another `fit`.",
     )
