@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 import warnings
 from collections.abc import Hashable
+from pathlib import Path
 from types import FrameType
 
-__all__ = ["OneTimeWarnings", "RegPlusWarning", "warn"]
+__all__ = ["OneTimeWarnings", "RegPlusWarning", "warn", "warn_once"]
 
 
 class RegPlusWarning(UserWarning):
@@ -28,10 +31,27 @@ class RegPlusWarning(UserWarning):
 # backend, never inside them.
 _LIBRARIES = ("keras", "keras_regplus", "tensorflow", "jax", "torch", "contextlib", "threading")
 
+_SCHEMES = ("stdlib", "platstdlib", "purelib", "platlib", "scripts")
+_INSTALLED = tuple(os.path.join(sysconfig.get_path(scheme), "") for scheme in _SCHEMES)
+
+_warned_of: set[tuple[tuple[str, int], Hashable]] = set()
+
 
 def warn(message: str) -> None:
     """Issue a `RegPlusWarning` that points at the user's line."""
-    warnings.warn(message, RegPlusWarning, stacklevel=_user_level())
+    level, _ = _user_line()
+    warnings.warn(message, RegPlusWarning, stacklevel=level)
+
+
+def warn_once(message: str, cause: Hashable) -> None:
+    """`warn`, unless the same line of the user's has met the same cause in this process.
+
+    Use it where every model of a search would be told the same.
+    """
+    level, line = _user_line()
+    if (line, cause) not in _warned_of:
+        _warned_of.add((line, cause))
+        warnings.warn(message, RegPlusWarning, stacklevel=level)
 
 
 class OneTimeWarnings:
@@ -56,20 +76,35 @@ class OneTimeWarnings:
         self._issued.clear()
 
 
-def _user_level() -> int:
+def _user_line() -> tuple[int, tuple[str, int]]:
+    """The user's line, as a `stacklevel` for the caller of this, and as a file with a number.
+
+    A library that searches or trains may stand between the user and Keras. Where nothing but
+    libraries is found, the line is the one closest to Keras.
+    """
+    closest = None
     level = 1
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if not _is_library(frame.f_globals.get("__name__", "")):
-            return level
-        frame, level = frame.f_back, level + 1
-    return 2
+            file = frame.f_code.co_filename
+            line = level, (file, frame.f_lineno)
+            if not _is_installed(file):
+                return line
+            closest = closest or line
+        level, frame = level + 1, frame.f_back
+    return closest or (2, ("", 0))
 
 
 # torch.compile cannot trace such a walk; this mark keeps it out.
-_user_level._torchdynamo_disable = True  # type: ignore[attr-defined]
+_user_line._torchdynamo_disable = True  # type: ignore[attr-defined]
 
 
 def _is_library(module: str) -> bool:
     # The command line's own modules count as the user's: nobody stands above.
     return module.split(".", 1)[0] in _LIBRARIES or module.startswith("importlib")
+
+
+def _is_installed(file: str) -> bool:
+    is_in_packages = not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+    return is_in_packages or file.startswith(("<frozen", *_INSTALLED))

@@ -1,11 +1,11 @@
 """Where a training is: how steps are counted and how the count reaches a compiled step.
 
-The truth for steps is the property `model.optimizer.iterations`, read inside the
-step; nothing here counts batches. `wiring.py` makes a clock part of its model, and
+The truth for steps is the optimizer's own count (`updates.py`), read inside the step;
+nothing here counts batches. `wiring.py` makes a clock part of its model, and
 `docs/architecture.md` tells the whole story.
 
 Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._seed_generators`,
-`Trainer._jax_state`, `Trainer._jax_state_synced`, `Optimizer._iterations`.
+`Trainer._jax_state`, `Trainer._jax_state_synced`.
 `tests/grid/test_clock.py` fails when one moves.
 """
 
@@ -23,12 +23,12 @@ from keras_regplus._warnings import OneTimeWarnings, warn
 from keras_regplus.clock import traces
 from keras_regplus.clock.observations import Observations
 from keras_regplus.clock.step_context import StepContext, current_context, runs_eagerly_on_torch
+from keras_regplus.clock.updates import assign_updates, has_trained, updates_finished
 from keras_regplus.clock.weight_notes import gain_in, note_gain
 
 __all__ = [
     "Clock",
     "Position",
-    "has_trained",
     "hidden_variable",
     "on_jax",
     "temporary_variable",
@@ -122,14 +122,14 @@ class Clock:
         """The context of a TensorFlow or torch step: values are read when they are asked for."""
         trace = traces.trace_of(None)
         if self._step_inside is not None:
-            step = _value(self._require_model().optimizer.iterations)
+            step = _value(updates_finished(self._require_model()))
             self._step_inside.assign(ops.cast(step, self._step_inside.dtype))
 
         def value_of(name: str) -> Any:
             if name == "step":
                 if traces.in_inner_graph(trace):
                     return ops.convert_to_tensor(self._step_inside)
-                return _value(self._require_model().optimizer.iterations)
+                return _value(updates_finished(self._require_model()))
             if runs_eagerly_on_torch():
                 return getattr(self, name)
             return ops.convert_to_tensor(self.clock_state)[_STATE_FIELDS.index(name)]
@@ -146,7 +146,7 @@ class Clock:
         model = self._require_model()
         clock_state = state[1][self._place_in_state()]
         if training:
-            step = _iterations_in(model.optimizer, state[2])
+            step = _updates_in(model, state[2])
         else:
             first = len(_STATE_FIELDS)
             high, low = (ops.cast(clock_state[first + part], "int32") for part in (0, 1))
@@ -213,8 +213,7 @@ class Clock:
 
     def move_to(self, step: int, epoch: int) -> None:
         """Put the model at a moment of a training; only within a `state_restored`."""
-        optimizer = _counting(self._require_model().optimizer)
-        optimizer._iterations.assign(step * (optimizer.gradient_accumulation_steps or 1))
+        assign_updates(self._require_model(), step)
         self.epoch = epoch
         self._write_state()
 
@@ -349,15 +348,14 @@ class Clock:
 
     def _host_step(self) -> int:
         model = self._require_model()
-        optimizer = getattr(model, "optimizer", None)
-        if optimizer is None:
+        if getattr(model, "optimizer", None) is None:
             return 0
         state = getattr(model, "_jax_state", None) or {}
         pending = state.get("optimizer_variables") if on_jax() else None
         # In the middle of an epoch Keras has emptied the variables on JAX.
         if pending and not model._jax_state_synced:
-            return int(ops.convert_to_numpy(_iterations_in(optimizer, pending)))
-        return int(ops.convert_to_numpy(optimizer.iterations))
+            return int(ops.convert_to_numpy(_updates_in(model, pending)))
+        return int(ops.convert_to_numpy(updates_finished(model)))
 
     def _require_model(self) -> keras.Model:
         model = self.model
@@ -427,19 +425,11 @@ class _StateHolder:
         self.state = state
 
 
-def has_trained(optimizer: Any) -> bool:
-    return int(ops.convert_to_numpy(_counting(optimizer)._iterations)) > 0
-
-
-def _counting(optimizer: Any) -> Any:
-    # The outer counter of a LossScaleOptimizer stays at 0.
-    return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def _iterations_in(optimizer: Any, values: Any) -> Any:
-    mapping = list(zip(optimizer.variables, values, strict=True))
+def _updates_in(model: keras.Model, values: Any) -> Any:
+    """The updates finished according to these `values` of the optimizer's variables."""
+    mapping = list(zip(model.optimizer.variables, values, strict=True))
     with keras.StatelessScope(mapping, initialize_variables=False):
-        return ops.convert_to_tensor(optimizer.iterations)
+        return ops.convert_to_tensor(updates_finished(model))
 
 
 def _value(number: Any) -> Any:

@@ -13,10 +13,11 @@ from typing import Any
 
 import keras
 
-from keras_regplus.clock.clock import Clock, has_trained, on_jax
+from keras_regplus.clock.clock import Clock, on_jax
 from keras_regplus.clock.compiled_functions import compiled_functions, forget_traces
 from keras_regplus.clock.model_parts import scheduled_parts
 from keras_regplus.clock.step_context import StepContext, current_context, entered
+from keras_regplus.clock.updates import batches_per_update, has_trained
 
 __all__ = ["attach", "wrap"]
 
@@ -253,6 +254,7 @@ def _refuse_what_cannot_be_exact(model: keras.Model) -> None:
             "steps are counted by it. Call `model.compile(optimizer=...)`, or use "
             "`keras_regplus.at(step=...)` inside a training step of your own."
         )
+    batches_per_update(model)  # raises where optimizers make their updates at different times
 
 
 def _adopted(model: keras.Model, parts: list[Any]) -> tuple[int, float]:

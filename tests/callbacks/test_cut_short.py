@@ -9,13 +9,19 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regplus import RegPlusWarning
+from keras_regplus import RegPlusWarning, _warnings
 from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.layers import ScheduledDropout
 from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import Cyclic, Join, Linear, LinearWarmup
 
 X, Y = np.ones((8, 2), "float32"), np.ones((8, 1), "float32")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told_yet(monkeypatch):
+    # All trainings of this file begin at one line.
+    monkeypatch.setattr(_warnings, "_warned_of", set())
 
 
 def model_with(*schedules, optimizer=None, unbuilt=False):
@@ -123,11 +129,20 @@ def test_a_model_that_is_built_by_its_first_step_is_seen_too():
     assert numbers(fit(model_with(LinearWarmup(9), unbuilt=True), epochs=2)) == (9, 8)
 
 
-@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "loss scale"])
-def test_a_step_is_an_update_of_the_optimizer(scaled):
+def multi(inner):
+    if not hasattr(keras.optimizers, "MultiOptimizer"):
+        pytest.skip("this Keras has no MultiOptimizer")
+    return keras.optimizers.MultiOptimizer(lambda weight: inner)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [lambda inner: inner, keras.optimizers.LossScaleOptimizer, multi],
+    ids=["plain", "loss scale", "multi"],
+)
+def test_a_step_is_an_update_of_the_optimizer(around):
     def optimizer():
-        inner = keras.optimizers.SGD(0.01, gradient_accumulation_steps=2)
-        return keras.optimizers.LossScaleOptimizer(inner) if scaled else inner
+        return around(keras.optimizers.SGD(0.01, gradient_accumulation_steps=2))
 
     assert numbers(fit(model_with(LinearWarmup(5), optimizer=optimizer()), epochs=2)) == (5, 4)
     assert fit(model_with(LinearWarmup(4), optimizer=optimizer()), epochs=2) == []
@@ -149,8 +164,26 @@ def test_it_is_told_once_for_a_callback():
 def test_what_went_before_counts():
     model = model_with(LinearWarmup(9))
     assert numbers(fit(model, epochs=1)) == (9, 4)
+    _warnings._warned_of.clear()
     assert numbers(fit(model, epochs=1)) == (9, 8)
     assert fit(model, epochs=1) == []
+
+
+def test_a_search_is_told_once_of_each_schedule():
+    """As many models of one schedule are trained from one line, for longer and longer."""
+    durations = [9, 9, 20, 9, 20]
+    told = [fit(model_with(LinearWarmup(d)), epochs=e) for e, d in enumerate(durations, 1)]
+    assert [len(messages) for messages in told] == [1, 0, 1, 0, 0]
+    assert [numbers(told[0]), numbers(told[2])] == [(9, 4), (20, 12)]
+
+
+def test_another_line_is_told_again():
+    def fit_here(model):
+        with pytest.warns(RegPlusWarning, match="longer than"):
+            model.fit(X, Y, verbose=0, callbacks=[RegularizationScheduler()])
+
+    assert len(fit(model_with(LinearWarmup(9)))) == 1
+    fit_here(model_with(LinearWarmup(9)))
 
 
 def test_of_several_schedules_the_one_that_is_furthest_off_is_named():

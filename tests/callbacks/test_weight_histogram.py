@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import types
 
 import keras
 import numpy as np
@@ -18,8 +17,9 @@ import pytest
 
 import keras_regplus
 from keras_regplus import RegPlusWarning
-from keras_regplus.callbacks.weight_histogram import WeightHistogram, _callback, _records
-from keras_regplus.callbacks.weight_histogram._names import named
+from keras_regplus.callbacks.weight_histogram import WeightHistogram, _callback, _names, _records
+from keras_regplus.callbacks.weight_histogram._names import tags_of_weights
+from keras_regplus.clock.model_parts import unique_paths
 from keras_regplus.histograms import event_file, event_writer
 
 X = np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3)
@@ -238,10 +238,17 @@ def test_weights_of_one_path_have_tags_of_their_own(tmp_path):
     }
 
 
-def test_a_tag_is_never_given_twice():
-    weights = [types.SimpleNamespace(path=path) for path in ("a", "a_2", "a", "b:0", "b_0", "a")]
-    names = [name for name, _ in named(weights)]
-    assert names == ["a", "a_2", "a_3", "b_0", "b_0_2", "a_4"]
+@pytest.mark.parametrize(
+    ("paths", "prefix", "tags"),
+    [
+        (["a", "a_2", "a", "b:0", "b_0", "a"], "", ["a", "a_2", "a_3", "b_0", "b_0_2", "a_4"]),
+        (["net/a", "a", "net/a"], "net/", ["a", "a_2", "a_2_2"]),
+    ],
+)
+def test_a_tag_is_never_given_twice(paths, prefix, tags, monkeypatch):
+    unique = dict(enumerate(unique_paths(paths)))
+    monkeypatch.setattr(_names, "weight_paths", lambda model: unique)
+    assert list(tags_of_weights(None, prefix).values()) == tags
 
 
 @pytest.mark.parametrize(

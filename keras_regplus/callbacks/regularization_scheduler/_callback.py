@@ -10,13 +10,13 @@ import keras
 from keras import ops
 
 from keras_regplus._checks import boolean, error_text
-from keras_regplus._warnings import OneTimeWarnings
+from keras_regplus._warnings import OneTimeWarnings, warn_once
 from keras_regplus.callbacks.regularization_scheduler._cut_short import cut_short, updates_in
 from keras_regplus.callbacks.regularization_scheduler._strengths import check_strengths
 from keras_regplus.callbacks.regularization_scheduler._verification import Verification, verify
 from keras_regplus.clock import wiring
 from keras_regplus.clock.loss_parts import LossParts
-from keras_regplus.clock.model_parts import scheduled_parts
+from keras_regplus.clock.model_parts import ignored_regularizers, scheduled_parts, weight_paths
 from keras_regplus.schedules.units import unit_of
 
 _OWNER = "RegularizationScheduler"
@@ -147,7 +147,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         if first and batches and self.model.built:
             self._length_unknown = False
             left = self.params["epochs"] - epoch
-            self._warn_if_cut_short(left, updates_in(left * batches, self.model.optimizer))
+            self._warn_if_cut_short(left, updates_in(left * batches, self.model))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._clock.end_epoch()
@@ -199,7 +199,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
     def _new_keys(self, phase: str) -> dict[str, float]:
         keys = self._loss_keys(phase)
         if phase == "train":
-            self._warn_if_idle()
+            self._warn_if_ignored()
             self._warn_if_standing()
             keys |= self._strength_keys()
             if self.per_layer:
@@ -229,15 +229,22 @@ class RegularizationScheduler(keras.callbacks.Callback):
         return {k: v for k, v in check.keys.items() if k.partition("/")[0] in self._keys}
 
     def _penalties_by_path(self) -> dict[str, float]:
+        paths = weight_paths(self.model)
         return {
-            f"penalty/{weight.path}": float(ops.convert_to_numpy(weight.regularizer(weight)))
+            f"penalty/{paths[id(weight)]}": float(ops.convert_to_numpy(weight.regularizer(weight)))
             for weight in self.model.trainable_weights
             if weight.regularizer is not None
         }
 
-    def _warn_if_idle(self) -> None:
-        scheduled = self._clock.used or any(scheduled_parts(self.model))
-        if not scheduled and not self.model.losses:
+    def _warn_if_ignored(self) -> None:
+        ignored = ignored_regularizers(self.model)
+        if ignored:
+            self._warnings.warn(
+                f"{', '.join(ignored)} has no effect: Keras gives a regularizer to the weights of "
+                "a layer when it builds them, and this one came later. Pass it to the layer's "
+                "constructor, or save the model and load it again."
+            )
+        elif not (self._clock.used or any(scheduled_parts(self.model)) or self.model.losses):
             self._warnings.warn(
                 "Nothing scheduled was computed in this model's training step, and it has no "
                 "penalty. Pass a regularizer or layer of `keras_regplus` to the model, or take "
@@ -262,14 +269,13 @@ class RegularizationScheduler(keras.callbacks.Callback):
         step, epoch, _ = self._clock.position()
         # A schedule that fails here fails in a step too, with a better message.
         try:
-            message = cut_short(
-                self.model, {"step": step + updates_left, "epoch": epoch + epochs_left}
-            )
+            cut = cut_short(self.model, {"step": step + updates_left, "epoch": epoch + epochs_left})
         except Exception:
             return
-        if message is not None:
+        if cut is not None:
             self._warned_cut_short = True
-            self._warnings.warn(message)
+            # A search builds many models with one schedule.
+            warn_once(f"{_OWNER}: {cut.message}", cause=(_OWNER, cut.schedule))
 
 
 def _checked_keys(log: Any) -> frozenset[str]:

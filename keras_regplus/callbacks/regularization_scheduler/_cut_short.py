@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from keras_regplus.clock.model_parts import scheduled_parts
+from keras_regplus.clock.updates import batches_per_update
 from keras_regplus.schedules.evaluation import values_at
 from keras_regplus.schedules.serialization import describe
 from keras_regplus.schedules.units import end_of, unit_of
 
 
-def updates_in(batches: int, optimizer: Any) -> int:
-    """How many updates `optimizer` makes of so many batches, at the most."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return -(-batches // (getattr(optimizer, "gradient_accumulation_steps", None) or 1))
+def updates_in(batches: int, model: keras.Model) -> int:
+    """How many updates the optimizer of `model` makes of so many batches, at the most."""
+    return -(-batches // batches_per_update(model))
 
 
-def cut_short(model: keras.Model, ends: Mapping[str, int]) -> str | None:
-    """A warning about the schedule that a training to these `ends`, by unit, cuts most.
+class CutShort(NamedTuple):
+    """A schedule that a training does not reach the end of, and what to warn of it."""
+
+    schedule: str
+    message: str
+
+
+def cut_short(model: keras.Model, ends: Mapping[str, int]) -> CutShort | None:
+    """The schedule that a training to these `ends`, by unit, cuts most.
 
     None where all schedules end in time, or have no end.
     """
@@ -36,8 +43,10 @@ def cut_short(model: keras.Model, ends: Mapping[str, int]) -> str | None:
     unit = unit_of(schedule)
     last = ends[str(unit)]
     factor = values_at(schedule, np.array([last]))[0]
-    return (
-        f"the schedule {describe(schedule)} of {path} ends at {unit} {end_of(schedule)}, and this "
-        f"training at {unit} {last}, so it is longer than the training: its factor only gets to "
-        f"{factor:g}. Shorten the schedule, train for longer, or go on with another `fit`."
+    name = describe(schedule)
+    return CutShort(
+        name,
+        f"the schedule {name} of {path} ends at {unit} {end_of(schedule)}, and this training at "
+        f"{unit} {last}, so it is longer than the training: its factor only gets to {factor:g}. "
+        "Shorten the schedule, train for longer, or go on with another `fit`.",
     )

@@ -15,10 +15,11 @@ from keras_regplus._checks import boolean, count, error_text, one_of
 from keras_regplus._warnings import OneTimeWarnings
 from keras_regplus._weight_choice import Choice, checked_choice, is_chosen
 from keras_regplus.callbacks._chief import is_chief
-from keras_regplus.callbacks.weight_histogram._names import named
+from keras_regplus.callbacks.weight_histogram._names import tags_of_weights
 from keras_regplus.callbacks.weight_histogram._records import Recorder
 from keras_regplus.callbacks.weight_histogram._scalars import scalars_of_epoch, scalars_of_schedules
 from keras_regplus.clock.model_parts import layers_of_weights
+from keras_regplus.clock.updates import updates_finished
 from keras_regplus.histograms import EventWriter
 from keras_regplus.histograms.event_file import is_remote, remote_problem
 from keras_regplus.histograms.statistics import STATISTICS
@@ -293,14 +294,19 @@ class WeightHistogram(keras.callbacks.Callback):
             )
         # Numbered among all weights, so that a filter does not change names.
         prefix = "" if self.model_name else f"{self.model.name}/"
-        names = {id(weight): name for name, weight in named(weights, prefix)}
-        return [(names[id(weight)], weight) for weight in selected]
+        tags = tags_of_weights(self.model, prefix)
+        return [(tags[id(weight)], weight) for weight in selected]
 
     def _step_number(self) -> int:
         return self._iterations() if self.unit == "step" else self._epochs_finished
 
     def _iterations(self) -> int:
-        return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        try:
+            updates = updates_finished(self.model)
+        except ValueError:
+            # Several optimizers make their updates at different times: count their batches.
+            updates = self.model.optimizer.iterations
+        return int(keras.ops.convert_to_numpy(updates))
 
     def _writer(self, run: str) -> EventWriter:
         if run not in self._writers:

@@ -1,20 +1,16 @@
-"""Unique names of weights."""
+"""The tags of weights."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
-from typing import Any
+import keras
 
-__all__ = ["named"]
+from keras_regplus.clock.model_parts import unique_paths, weight_paths
+
+__all__ = ["tags_of_weights"]
 
 
-def named(weights: Iterable[Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Each weight with a unique name; weights of the same path are numbered in their order."""
-    names: dict[str, Any] = {}
-    for weight in weights:
-        path = weight.path.removeprefix(prefix).replace(":", "_")
-        numbered = (f"{path}_{number}" for number in itertools.count(2))
-        name = next(name for name in itertools.chain([path], numbered) if name not in names)
-        names[name] = weight
-    return list(names.items())
+def tags_of_weights(model: keras.Model, prefix: str = "") -> dict[int, str]:
+    """The unique path of each weight by its identity, without `prefix`, as TensorBoard takes it."""
+    paths = weight_paths(model)
+    tags = (path.removeprefix(prefix).replace(":", "_") for path in paths.values())
+    return dict(zip(paths, unique_paths(tags), strict=True))
