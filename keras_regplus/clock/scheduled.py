@@ -16,7 +16,7 @@ from keras_regplus._warnings import warn
 from keras_regplus.clock import step_context
 from keras_regplus.clock.clock import Clock, Position
 from keras_regplus.clock.step_context import StepContext
-from keras_regplus.schedules import serialization
+from keras_regplus.schedules import ScheduleLike, serialization
 from keras_regplus.schedules.evaluation import evaluate
 from keras_regplus.schedules.serialization import checked_schedule
 from keras_regplus.schedules.units import unit_of
@@ -137,7 +137,7 @@ def _factor(context: StepContext, schedule: Any) -> Any:
     return evaluate(schedule, context.value(unit) if unit is not None else 0)
 
 
-def now(schedule: Any) -> Any:
+def now(schedule: ScheduleLike) -> Any:
     """The value of a schedule at the step that is running, for maths of your own.
 
     Use it in a model's `call`, in losses, in `compute_loss` or in an activity penalty, for

@@ -10,9 +10,10 @@ import keras
 from keras_regplus._checks import finite_number
 from keras_regplus.callbacks.actions._action import Action
 from keras_regplus.clock import wiring
-from keras_regplus.clock.clock import Clock, has_trained
+from keras_regplus.clock.clock import Clock
 from keras_regplus.clock.model_parts import scheduled_parts
 from keras_regplus.clock.scheduled import ScheduledMixin
+from keras_regplus.clock.updates import has_trained
 
 __all__ = ["RaiseDropout", "RaiseRegularization"]
 

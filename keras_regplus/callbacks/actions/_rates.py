@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regplus.clock.clock import has_trained
+from keras_regplus.clock.updates import has_trained
 
 __all__ = [
     "Rates",

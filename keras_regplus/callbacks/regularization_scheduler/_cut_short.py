@@ -45,8 +45,8 @@ def cut_short(model: keras.Model, ends: Mapping[str, int]) -> CutShort | None:
     factor = values_at(schedule, np.array([last]))[0]
     name = describe(schedule)
     return CutShort(
-        name,
-        f"the schedule {name} of {path} ends at {unit} {end_of(schedule)}, and this training at "
+        schedule=name,
+        message=f"the schedule {name} of {path} ends at {unit} {end_of(schedule)}, and this training at "
         f"{unit} {last}, so it is longer than the training: its factor only gets to {factor:g}. "
         "Shorten the schedule, train for longer, or go on with another `fit`.",
     )
