@@ -7,7 +7,6 @@ Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Layer._layers`,
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -74,7 +73,8 @@ def ignored_regularizers(model: keras.Model) -> list[str]:
         f"{paths[id(layer)]}.{name}"
         for layer in _all_layers(model)
         for name, part in vars(layer).items()
-        if _is_weight_regularizer(name, part)
+        if name.endswith("_regularizer")
+        and hasattr(part, "_bind_clock")
         and (id(part) in in_use or getattr(part, "_clock_ref", None) is None)
         and _is_ignored(layer, name, part)
     ]
@@ -107,8 +107,10 @@ def unique_paths(paths: Iterable[str]) -> list[str]:
     """The paths, where those that came before are numbered: `a`, `a_2`, `a_3`."""
     given: dict[str, None] = {}
     for path in paths:
-        numbered = (f"{path}_{number}" for number in itertools.count(2))
-        given[next(each for each in itertools.chain([path], numbered) if each not in given)] = None
+        unique, number = path, 2
+        while unique in given:
+            unique, number = f"{path}_{number}", number + 1
+        given[unique] = None
     return list(given)
 
 
@@ -134,12 +136,6 @@ def _all_layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 def _own_weights(layer: keras.layers.Layer) -> list[Any]:
     return [*layer._trainable_variables, *layer._non_trainable_variables]
-
-
-def _is_weight_regularizer(name: str, part: Any) -> bool:
-    # Keras asks for the one of the activity at each call.
-    is_for_weights = name.endswith("_regularizer") and "activity" not in name
-    return is_for_weights and hasattr(part, "_bind_clock")
 
 
 def _is_ignored(layer: keras.layers.Layer, name: str, regularizer: Any) -> bool:
