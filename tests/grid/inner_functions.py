@@ -38,15 +38,15 @@ def keras_cond(compute):
 
 
 def keras_while_loop(compute):
-    """Not one that is differentiated: JAX itself cannot."""
+    """Not one that is differentiated, as JAX itself cannot."""
 
     def run(x):
-        x = ops.stop_gradient(x)
+        still = ops.stop_gradient(x)
 
         def body(i, total):
-            return i + 1, total + compute(x) / 3.0
+            return i + 1, total + compute(still) / 3.0
 
-        return ops.while_loop(lambda i, total: i < 3, body, (0, ops.zeros_like(x)))[1]
+        return 0.0 * x + ops.while_loop(lambda i, _: i < 3, body, (0, ops.zeros_like(x)))[1]
 
     return run
 
@@ -56,7 +56,7 @@ def keras_map(compute):
 
 
 def keras_scan(compute):
-    return lambda x: ops.scan(lambda carry, row: (carry, compute(row)), ops.zeros(()), x)[1]
+    return lambda x: ops.scan(lambda carry, row: (carry, compute(row)), 0.0 * x[0], x)[1]
 
 
 def keras_vectorized_map(compute):

@@ -1,6 +1,7 @@
 """Ways to compile or transform a function inside a training step that JAX has."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +17,11 @@ def in_closure(compute):
     return lambda x: function(x)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def call(compute, x):
+def call_plainly(compute, x):
     return compute(x)
+
+
+call = functools.partial(jax.jit, static_argnums=0)(call_plainly)
 
 
 def at_module_level(compute):
@@ -30,22 +33,12 @@ def within_another(compute):
     return jax.jit(lambda x: inner(x) + 0.0)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def call_from_afar(compute, x):
-    return compute(x)
-
-
-def helper(compute, x):
-    return call_from_afar(compute, x)
-
-
-def another_helper(compute, x):
-    return helper(compute, x)
+TOOLS = types.SimpleNamespace(call=functools.partial(jax.jit, static_argnums=0)(call_plainly))
 
 
 def out_of_sight(compute):
     """A function that is not found from the model."""
-    return lambda x: another_helper(compute, x)
+    return lambda x: TOOLS.call(compute, x)
 
 
 def checkpoint(compute):
@@ -61,15 +54,15 @@ def cond(compute):
 
 
 def while_loop(compute):
-    """Not one that is differentiated: JAX cannot."""
+    """Not one that is differentiated, as JAX cannot."""
 
     def run(x):
-        x = jax.lax.stop_gradient(x)
+        still = jax.lax.stop_gradient(x)
 
         def body(state):
-            return state[0] + 1, state[1] + compute(x) / 3.0
+            return state[0] + 1, state[1] + compute(still) / 3.0
 
-        return jax.lax.while_loop(lambda s: s[0] < 3, body, (0, jnp.zeros_like(x)))[1]
+        return 0.0 * x + jax.lax.while_loop(lambda s: s[0] < 3, body, (0, jnp.zeros_like(x)))[1]
 
     return run
 

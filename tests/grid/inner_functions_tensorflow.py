@@ -1,5 +1,7 @@
 """Ways to compile a function inside a training step that TensorFlow has."""
 
+import types
+
 import tensorflow as tf
 
 
@@ -43,22 +45,20 @@ def within_another(compute):
     return tf.function(lambda x: inner(x) + 0.0)
 
 
-@tf.function
-def call_from_afar(compute, x):
-    return compute(x)
-
-
 def helper(compute, x):
-    return call_from_afar(compute, x)
+    return call(compute, x)
 
 
-def another_helper(compute, x):
-    return helper(compute, x)
+def by_helpers(compute):
+    return lambda x: helper(compute, x)
+
+
+TOOLS = types.SimpleNamespace(call=tf.function(lambda compute, x: compute(x)))
 
 
 def out_of_sight(compute):
     """A function that is not found from the model."""
-    return lambda x: another_helper(compute, x)
+    return lambda x: TOOLS.call(compute, x)
 
 
 def while_loop(compute):
@@ -101,6 +101,7 @@ WAYS = {
     "tf.function(jit_compile=True)": by_xla,
     "tf.function(input_signature)": with_signature,
     "tf.function at module level": at_module_level,
+    "tf.function behind a helper": by_helpers,
     "tf.function in another": within_another,
     "tf.function out of sight": out_of_sight,
     "tf.while_loop": while_loop,
