@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -50,12 +50,9 @@ def forget_traces(functions: list[Any]) -> None:
 
 
 def _reached_from(owner: Any) -> Iterator[Any]:
-    """What `owner` and its class hold and, one step further, what their functions name."""
+    """What `owner` and its class hold, and what the functions among that refer to."""
     values = {k: v for k, v in getattr(owner, "__dict__", {}).items() if k not in _OF_KERAS}
-    for value in (owner, *values.values()):
-        yield value
-        if inspect.isfunction(value):
-            yield from _named_in(value)
+    yield from _referred_to([owner, *values.values()])
     for cls in type(owner).__mro__:
         if _is_of_a_library(cls):
             continue
@@ -63,14 +60,44 @@ def _reached_from(owner: Any) -> Iterator[Any]:
             if _is_compiled(value):
                 # TensorFlow has another function for each object of the class.
                 yield getattr(owner, name)
-                yield value
-            elif inspect.isfunction(value):
-                yield from _named_in(value)
+        yield from _referred_to(vars(cls).values())
+
+
+def _referred_to(values: Iterable[Any]) -> Iterator[Any]:
+    """`values`, and all that the code of the functions among them can call by name."""
+    waiting, seen = list(values), set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        yield value
+        function = _python_function(value)
+        if function is not None and not _is_of_a_library(function):
+            waiting += _named_in(function)
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+
+
+def _python_function(value: Any) -> Any:
+    """The function that a user wrote, below what was put around it; None if there is none."""
+    for name in ("python_function", "func", "__func__", "__wrapped__"):
+        inner = inspect.getattr_static(value, name, None)
+        if inner is not None:
+            value = getattr(value, name)
+    return value if inspect.isfunction(value) else None
 
 
 def _named_in(function: Any) -> Iterator[Any]:
     """The globals and the variables of outer functions that `function` refers to."""
-    yield from (function.__globals__.get(name) for name in function.__code__.co_names)
+    names = function.__code__.co_names
+    for name in names:
+        value = function.__globals__.get(name)
+        yield value
+        if inspect.ismodule(value):
+            yield from (vars(value).get(name) for name in names)
     for cell in function.__closure__ or ():
         with contextlib.suppress(ValueError):  # a cell that is not filled yet
             yield cell.cell_contents

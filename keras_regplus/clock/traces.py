@@ -1,5 +1,8 @@
 """Which trace a value belongs to: one that is made inside a trace must not leave it.
 
+JAX keeps what it traced of an inner function, whichever step it was for: `apart` keeps
+the traces of different steps apart, where JAX is new enough to be told so (0.7.2).
+
 Private name of JAX used here, tried with 0.4.35 and 0.10.2: `Tracer._trace`. Where it has
 moved, no value counts as one of the step's own.
 """
@@ -14,6 +17,8 @@ import keras
 from keras import ops
 
 __all__ = [
+    "apart",
+    "are_kept_apart",
     "belongs_to",
     "in_inner_graph",
     "is_compiling",
@@ -71,6 +76,32 @@ def is_compiling() -> bool:
 
         return isinstance(jax.numpy.zeros(()), jax.core.Tracer)
     return is_traced(None)
+
+
+def _cache_key() -> Any:
+    """Something to enter that is part of the key of all caches of JAX, where there is one."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    make = getattr(jax, "make_user_context", None)
+    return None if make is None else make(None)
+
+
+_key = _cache_key()
+
+
+def are_kept_apart() -> bool:
+    """Whether `apart` does what it says."""
+    return _key is not None
+
+
+def apart(trace: Any) -> contextlib.AbstractContextManager[Any]:
+    """A block in which JAX uses nothing that it traced elsewhere, when `trace` is made in it.
+
+    A step that is run without a trace would compile each of its operations anew.
+    """
+    return contextlib.nullcontext() if _key is None or trace is None else _key(object())
 
 
 def replicas() -> int:

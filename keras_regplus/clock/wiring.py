@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from keras_regplus.clock import traces
 from keras_regplus.clock.clock import Clock, on_jax
 from keras_regplus.clock.compiled_functions import compiled_functions, forget_traces
 from keras_regplus.clock.model_parts import scheduled_parts
@@ -128,6 +129,9 @@ def _is_within_a_step(clock: Clock) -> bool:
 
 def _traced_anew(original: Callable, clock: Clock, context: StepContext, *args: Any) -> Any:
     """What a JAX step gives, where no function compiled inside it keeps values of older traces."""
+    with entered(context), traces.apart(context.trace):
+        if traces.are_kept_apart():
+            return original(*args)
     import jax
 
     if context.trace is not None and clock.model is not None:

@@ -51,7 +51,7 @@ class Messages:
 
     def all(self) -> Iterator[tuple[str, set[str]]]:
         """Each call that warns, as file and line, with the texts that it can issue."""
-        for call, place in self.calls["warn"]:
+        for call, place in (*self.calls["warn"], *self.calls["warn_once"]):
             if place.file != MACHINERY:
                 message = bound(call, ["message"])
                 texts = self.texts(message["message"], place) if message else set()

@@ -17,6 +17,7 @@ from keras_regplus.callbacks.regularization_scheduler._verification import Verif
 from keras_regplus.clock import wiring
 from keras_regplus.clock.loss_parts import LossParts
 from keras_regplus.clock.model_parts import ignored_regularizers, scheduled_parts, weight_paths
+from keras_regplus.schedules.serialization import describe
 from keras_regplus.schedules.units import unit_of
 
 _OWNER = "RegularizationScheduler"
@@ -270,12 +271,13 @@ class RegularizationScheduler(keras.callbacks.Callback):
         # A schedule that fails here fails in a step too, with a better message.
         try:
             cut = cut_short(self.model, {"step": step + updates_left, "epoch": epoch + epochs_left})
+            message = None if cut is None else cut.message()
         except Exception:
             return
-        if cut is not None:
+        if cut is not None and message is not None:
             self._warned_cut_short = True
             # A search builds many models with one schedule.
-            warn_once(f"{_OWNER}: {cut.message}", cause=(_OWNER, cut.schedule))
+            warn_once(f"{_OWNER}: {message}", cause=(_OWNER, describe(cut.schedule)))
 
 
 def _checked_keys(log: Any) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -21,10 +21,23 @@ def updates_in(batches: int, model: keras.Model) -> int:
 
 
 class CutShort(NamedTuple):
-    """A schedule that a training does not reach the end of, and what to warn of it."""
+    """A schedule that a training does not reach the end of."""
 
-    schedule: str
-    message: str
+    path: str
+    schedule: Any
+    last: int
+    """When the training ends, in the unit of the schedule."""
+
+    def message(self) -> str:
+        """What to warn of."""
+        unit = unit_of(self.schedule)
+        factor = values_at(self.schedule, np.array([self.last]))[0]
+        return (
+            f"the schedule {describe(self.schedule)} of {self.path} ends at {unit} "
+            f"{end_of(self.schedule)}, and this training at {unit} {self.last}, so it is longer "
+            f"than the training: its factor only gets to {factor:g}. Shorten the schedule, train "
+            "for longer, or go on with another `fit`."
+        )
 
 
 def cut_short(model: keras.Model, ends: Mapping[str, int]) -> CutShort | None:
@@ -36,17 +49,5 @@ def cut_short(model: keras.Model, ends: Mapping[str, int]) -> CutShort | None:
     for path, part in scheduled_parts(model):
         end, last = end_of(part.schedule), ends.get(unit_of(part.schedule) or "")
         if end is not None and last is not None and end > last:
-            too_long.append((end - last, path, part.schedule))
-    if not too_long:
-        return None
-    _, path, schedule = max(too_long, key=lambda row: row[0])
-    unit = unit_of(schedule)
-    last = ends[str(unit)]
-    factor = values_at(schedule, np.array([last]))[0]
-    name = describe(schedule)
-    return CutShort(
-        schedule=name,
-        message=f"the schedule {name} of {path} ends at {unit} {end_of(schedule)}, and this training at "
-        f"{unit} {last}, so it is longer than the training: its factor only gets to {factor:g}. "
-        "Shorten the schedule, train for longer, or go on with another `fit`.",
-    )
+            too_long.append((end - last, CutShort(path, part.schedule, last)))
+    return max(too_long, key=lambda row: row[0])[1] if too_long else None

@@ -1,0 +1,36 @@
+"""Ways to compile or transform a function inside a training step that torch has."""
+
+import torch
+from torch.utils import checkpoint
+
+
+def compiled(backend, **arguments):
+    return lambda compute: torch.compile(compute, backend=backend, **arguments)
+
+
+def checkpointed(compute):
+    return lambda x: checkpoint.checkpoint(compute, x, use_reentrant=False)
+
+
+def reentrant(compute):
+    return lambda x: checkpoint.checkpoint(compute, x, use_reentrant=True)
+
+
+def vmap(compute):
+    return torch.func.vmap(compute)
+
+
+def jvp(compute):
+    return lambda x: torch.func.jvp(compute, (x,), (torch.zeros_like(x),))[0]
+
+
+WAYS = {
+    "torch.compile(backend='eager')": compiled("eager"),
+    "torch.compile(backend='aot_eager')": compiled("aot_eager"),
+    "torch.compile": compiled("inductor"),
+    "torch.compile(fullgraph=True)": compiled("eager", fullgraph=True),
+    "torch.utils.checkpoint": checkpointed,
+    "torch.utils.checkpoint, reentrant": reentrant,
+    "torch.func.vmap": vmap,
+    "torch.func.jvp": jvp,
+}
