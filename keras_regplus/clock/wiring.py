@@ -14,11 +14,12 @@ from typing import Any
 import keras
 
 from keras_regplus.clock import traces
-from keras_regplus.clock.clock import Clock, on_jax
+from keras_regplus.clock.clock import Clock
 from keras_regplus.clock.compiled_functions import compiled_functions, forget_traces
 from keras_regplus.clock.model_parts import scheduled_parts
 from keras_regplus.clock.step_context import StepContext, current_context, entered
 from keras_regplus.clock.updates import batches_per_update, has_trained
+from keras_regplus.clock.variables import on_jax
 
 __all__ = ["attach", "wrap"]
 

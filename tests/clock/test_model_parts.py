@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from keras_regplus import RegPlusWarning
 from keras_regplus.callbacks import RegularizationScheduler, WeightHistogram
 from keras_regplus.clock.model_parts import (
     ignored_regularizers,
@@ -323,7 +324,8 @@ def test_it_is_named_after_a_step_too_and_beside_a_layer_that_uses_the_same_one(
     good, late = layers.Dense(3, kernel_regularizer=shared), layers.Dense(3, name="late")
     model = functional(X, good, late)
     late.kernel_regularizer = shared
-    fitted(model)
+    with pytest.warns(RegPlusWarning, match=r"late\.kernel_regularizer has no effect: Keras"):
+        fitted(model)
     assert ignored_regularizers(model) == ["late.kernel_regularizer"]
 
 

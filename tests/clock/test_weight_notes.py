@@ -12,7 +12,7 @@ import pytest
 from keras_regplus import RegPlusWarning, regularizers
 from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.clock import wiring
-from keras_regplus.clock.clock import temporary_variable
+from keras_regplus.clock.variables import temporary_variable
 from keras_regplus.schedules import LinearWarmup
 
 ATTRIBUTE = "keras_regplus_gain"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_regplus._warnings import OneTimeWarnings
-from keras_regplus.clock.clock import weights_safe_on_error
+from keras_regplus.clock.variables import weights_safe_on_error
 
 __all__ = ["with_probe"]
 

@@ -43,9 +43,15 @@ class RegularizationScheduler(keras.callbacks.Callback):
     | `rate/<path>` | the share that a layer such as `ScheduledDropout` drops |
     | `penalty/<path>` | the penalty of one weight at the epoch's end (`per_layer=True`) |
 
-    Each distinct strength is logged once, under the first path that has it. Other
-    callbacks see the keys wherever they stand in the list. Give `mode="min"` to a
-    Keras callback that monitors `val_data_loss`: its `"auto"` cannot know.
+    The logs say what the training steps did. The first two keys are there where both are
+    measured and add up to what `compute_loss` returned, a strength or rate where the steps
+    of the epoch computed it; you are warned once where one is not in the loss or does
+    not follow its schedule. A key that was logged stays until the `fit` ends, as NaN where
+    it can no longer be measured.
+
+    Each distinct strength is logged once, under the first path that has it; equal paths
+    are numbered. Other callbacks see the keys wherever they stand in the list. Give
+    `mode="min"` to a Keras callback that monitors `val_data_loss`: its `"auto"` cannot know.
 
     Args:
         log: True for all keys, False for none, or a list of some of `"data_loss"`,
@@ -57,8 +63,9 @@ class RegularizationScheduler(keras.callbacks.Callback):
         TypeError: If `log` is neither a boolean nor a list of names, or `per_layer`
             is no boolean.
         ValueError: If `log` names an unknown key; when `fit` begins, if the model
-            has no optimizer, or Keras runs in NNX mode, where steps cannot be
-            followed.
+            has no optimizer, Keras runs in NNX mode, where steps cannot be followed, or
+            the optimizers in a `MultiOptimizer` accumulate over different
+            `gradient_accumulation_steps`.
 
     Example:
         >>> import keras, numpy as np
@@ -103,24 +110,26 @@ class RegularizationScheduler(keras.callbacks.Callback):
     ) -> Verification:
         """Check whether the compiled step of `model` follows each of its schedules.
 
-        Use it once, before a long training or after a change to a regularizer of your
-        own. It compiles the training step, runs it at the start, middle and end of each
-        schedule and at the current moment of the training, and compares what the step
-        computes with the closed form. Weights, optimizer and counters are restored.
-        Call it outside of `fit` or between two epochs.
+        Use it once, before a long training or after a change to a regularizer or a
+        training step of your own. It trains on one batch as `fit` does, at the start,
+        middle and end of each schedule and at the current moment of the training, and
+        compares what the steps compute with the closed form. Weights, optimizer and
+        counters are restored. Call it outside of `fit` or between two epochs.
 
         Args:
             model: A compiled model.
-            x: Inputs of one batch, as for `model.train_on_batch`.
+            x: Inputs of one batch, of the size that the model will be trained on.
             y: Its targets. Defaults to None.
             sample_weight: Its weights. Defaults to None.
 
         Returns:
             A `Verification`: `exact` is True if every part is exact, and `parts` has a
-            `PartCheck` for each penalty and layer, with the measured and expected values.
+            `PartCheck` for each penalty and layer that has a schedule and is trained, with
+            the measured and expected values.
 
         Raises:
-            ValueError: If the model has no optimizer, or Keras runs in NNX mode.
+            ValueError: If the model has no optimizer, Keras runs in NNX mode, or the
+                optimizers in a `MultiOptimizer` accumulate over different numbers of batches.
 
         Example:
             >>> import keras, numpy as np
