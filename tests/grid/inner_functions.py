@@ -129,7 +129,7 @@ class Through:
         return shares * super().__call__(x)
 
     def __call__(self, x):
-        return ops.sum(self.run(ops.convert_to_tensor(x)))
+        return ops.sum(self.run(1.0 * x))
 
 
 class ThroughScheduled(Through, ScheduledL2):
