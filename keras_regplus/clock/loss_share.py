@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_regplus.clock import traces
 from keras_regplus.clock.step_context import StepContext, entered
 
 __all__ = ["LossShare", "given_shapes", "share_in"]
@@ -102,6 +103,7 @@ def _apart(model: keras.Model, losses: list[Any], asked: list[Any]) -> Iterator[
             import torch
 
             stack.enter_context(torch.random.fork_rng())
+        stack.enter_context(traces.uncompiled())
         # Whatever is assigned in it, metrics and seeds for instance, is dropped.
         values = [(variable, variable.value) for variable in variables]
         stack.enter_context(keras.StatelessScope(values))

@@ -10,6 +10,7 @@ moved, no value counts as one of the step's own.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -23,6 +24,7 @@ __all__ = [
     "is_traced",
     "replicas",
     "trace_of",
+    "uncompiled",
     "variable_of_inner_graphs",
 ]
 
@@ -96,6 +98,31 @@ def apart(trace: Any) -> contextlib.AbstractContextManager[Any]:
     A step that is run without a trace would compile each of its operations anew.
     """
     return contextlib.nullcontext() if _key is None or trace is None else _key(object())
+
+
+@contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """A block in which compiled functions run as they are written, and keep nothing.
+
+    Those of torch check by themselves whether they still hold.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        before = tf.config.functions_run_eagerly()
+        tf.config.run_functions_eagerly(True)
+        try:
+            yield
+        finally:
+            tf.config.run_functions_eagerly(before)
+    elif backend == "jax":
+        import jax
+
+        with jax.disable_jit():
+            yield
+    else:
+        yield
 
 
 def replicas() -> int:
