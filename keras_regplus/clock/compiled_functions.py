@@ -56,10 +56,11 @@ def _reached_from(owner: Any) -> Iterator[Any]:
     for cls in type(owner).__mro__:
         if _is_of_a_library(cls):
             continue
-        for name, value in vars(cls).items():
+        for value in vars(cls).values():
             if _is_compiled(value):
-                # TensorFlow has another function for each object of the class.
-                yield getattr(owner, name)
+                # TensorFlow has another function for each object of the class. The object's
+                # attribute of that name may be a wrapper of ours by now.
+                yield value.__get__(owner, type(owner))
         yield from _referred_to(vars(cls).values())
 
 

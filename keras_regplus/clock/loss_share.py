@@ -100,6 +100,7 @@ def _apart(model: keras.Model, losses: list[Any], asked: list[Any]) -> Iterator[
     variables = [*model.variables, *model.metrics_variables]
     with contextlib.ExitStack() as stack:
         stack.enter_context(traces.same_random_numbers())
+        stack.enter_context(traces.nothing_compiled())
         # Whatever is assigned in it, metrics and seeds for instance, is dropped.
         values = [(variable, variable.value) for variable in variables]
         stack.enter_context(keras.StatelessScope(values))

@@ -91,6 +91,9 @@ class Observations:
             self.write(self._after_step(self.read(), context))
             return
         self._know(context)
+        # Without a value it was traced by a function inside the step; a later step that does
+        # not trace it uses what that function keeps.
+        self._eager = {k: v for k, v in self._eager.items() if v is not None}
         self._eager.update({use: value for use, (_, _, value) in context.uses.items()})
         self._eager_steps += 1
 

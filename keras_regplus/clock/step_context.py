@@ -209,7 +209,8 @@ def running_step() -> tuple[keras.Model | None, str | None]:
     """The model whose own step is on the Python stack, and the name of that step."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        name = frame.f_code.co_name
+        # In a `tf.function` that prefix marks what AutoGraph has made of a method.
+        name = frame.f_code.co_name.removeprefix("tf__")
         if name in ("train_step", "test_step", "predict_step"):
             owner = frame.f_locals.get("self")
             if isinstance(owner, keras.Model):

@@ -157,7 +157,7 @@ def wait_for_effects() -> None:
 
 @contextlib.contextmanager
 def nothing_compiled() -> Iterator[None]:
-    """Run the functions that users compile as plain Python."""
+    """A block in which functions that users compiled run as they are written, and keep nothing."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax

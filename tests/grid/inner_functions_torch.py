@@ -20,6 +20,20 @@ def vmap(compute):
     return torch.func.vmap(compute)
 
 
+def out_of_sight(compute):
+    """Traced by torch when it is first called, with whatever number it saw then."""
+    traced = {}
+
+    def run(x):
+        if x.device.type == "meta":  # Keras infers shapes
+            return compute(x)
+        if x.shape not in traced:
+            traced[x.shape] = torch.jit.trace(compute, x, check_trace=False)
+        return traced[x.shape](x)
+
+    return run
+
+
 def jvp(compute):
     return lambda x: torch.func.jvp(compute, (x,), (torch.zeros_like(x),))[0]
 
@@ -33,4 +47,5 @@ WAYS = {
     "torch.utils.checkpoint, reentrant": reentrant,
     "torch.func.vmap": vmap,
     "torch.func.jvp": jvp,
+    "torch.jit.trace": out_of_sight,
 }

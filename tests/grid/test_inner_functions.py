@@ -17,7 +17,9 @@ import pytest
 from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.schedules import Linear
 
-from .inner_functions import FEATURES, FULL, HOSTS, WAYS, Plain, Scheduled
+from .decorated import DECORATED
+from .inner_functions import FEATURES, FULL, HOSTS, WAYS, Plain, Scheduled, nothing, sequential
+from .models import BACKEND
 from .rising import NOTHING_TELLS, ours
 
 SIZES = np.array([4, 4, 2])
@@ -33,8 +35,10 @@ def schedule():
 class Run:
     """A model that is fitted again and again, and what was said meanwhile."""
 
-    def __init__(self, host, way, parts, **compile_arguments):
-        self.model, self.loss = HOSTS[host](parts, WAYS[way])
+    weights = SIZES  # of the batches, in the loss of an epoch
+
+    def __init__(self, model, loss, **compile_arguments):
+        self.model, self.loss = model, loss
         self.compile_arguments = compile_arguments
         self.messages = []
         self.compile()
@@ -59,7 +63,7 @@ class Run:
 
     def evaluate(self):
         with self.listening():
-            return self.model.evaluate(X, Y, batch_size=4, verbose=0)
+            return self.model.evaluate(X, Y, batch_size=4, verbose=0, return_dict=True)["loss"]
 
     @contextlib.contextmanager
     def listening(self):
@@ -78,7 +82,7 @@ class Run:
         before = self.done
         history = self.fit(RegularizationScheduler())
         steps = before + np.arange(EPOCHS * len(SIZES)).reshape(EPOCHS, -1)
-        expected = FULL * np.average(2.0 + steps, axis=1, weights=SIZES)
+        expected = FULL * np.average(2.0 + steps, axis=1, weights=self.weights)
         np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
         for key, values in history.items():
             if key.startswith("strength/"):
@@ -131,14 +135,65 @@ def cells():
 
 @pytest.mark.parametrize("host, way, moment", cells())
 def test_exact(host, way, moment):
-    MOMENTS[moment](Run(host, way, Scheduled(schedule())))
+    MOMENTS[moment](Run(*HOSTS[host](Scheduled(schedule()), WAYS[way])))
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="there is no such function on JAX")
+@pytest.mark.parametrize(
+    "host, part", [("layer", "strength/net/host/level"), ("penalty", "kernel")]
+)
+def test_what_stays_frozen_is_said_once(host, part):
+    (way,) = (way for way in WAYS if way in UNSEEN)
+    run = Run(*HOSTS[host](Scheduled(schedule()), WAYS[way]))
+    np.testing.assert_allclose(run.fit()["loss"], FULL, rtol=1e-5)
+    run.said()
+    histories = [run.fit(RegularizationScheduler()) for _ in range(2)]
+    for history in histories:
+        np.testing.assert_allclose(history["loss"], FULL, rtol=1e-5)
+        assert not any(key.startswith("strength/") for key in history)
+    (said, *_) = run.said()
+    assert part in said and "never computed" in said
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="without a trace only JAX compiles for itself")
+def test_a_compiled_function_in_an_eager_step_is_said_to_be_frozen():
+    model, loss = HOSTS["layer"](Scheduled(schedule()), WAYS["jax.jit of the object"])
+    run = Run(model, loss, run_eagerly=True)
+    history = run.fit(RegularizationScheduler())
+    assert history["loss"][1] < FULL * 5
+    (said,) = run.said()
+    assert "strength/net/host/level" in said and "never computed" in said
 
 
 @pytest.mark.grid
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_twin_of_plain_keras(host, way):
-    run = Run(host, way, Plain())
+    run = Run(*HOSTS[host](Plain(), WAYS[way]))
+    for _ in range(2):
+        np.testing.assert_allclose(run.fit()["loss"], FULL, rtol=1e-5)
+        run.compile()
+        gc.collect()
+
+
+def decorated(name, parts):
+    inner = sequential(regularizer=parts.l2())
+    run = Run(DECORATED[name](inner), nothing)
+    if name == "CompiledStep":
+        run.weights = None  # as in Keras's guides
+    return run
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("name", DECORATED)
+def test_exact_in_a_method_that_is_compiled(name, moment):
+    MOMENTS[moment](decorated(name, Scheduled(schedule())))
+
+
+@pytest.mark.grid
+@pytest.mark.parametrize("name", DECORATED)
+def test_the_twin_of_a_method_that_is_compiled(name):
+    run = decorated(name, Plain())
     for _ in range(2):
         np.testing.assert_allclose(run.fit()["loss"], FULL, rtol=1e-5)
         run.compile()
