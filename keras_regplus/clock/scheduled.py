@@ -183,10 +183,10 @@ def now(schedule: Any) -> Any:
         if step == "train_step" and not step_context.in_symbolic_scope():
             _warn_no_clock(model, f"the model {model.name!r}", "a factor of 1")
         return 1.0
-    if schedule is None:
-        return 1.0
     if context.clock is not None:
         context.clock.used = True
+    if schedule is None:
+        return 1.0
     factor = context.cached(schedule, lambda: _factor(context, schedule))
     return factor if isinstance(factor, float) else ops.cast(factor, keras.config.floatx())
 
