@@ -101,7 +101,7 @@ def test_an_objective_of_the_user_is_closer_than_the_search(library):
 
 def test_where_all_is_installed_the_line_is_the_closest_to_keras(library, monkeypatch):
     application = _inside(library("application", "site-packages"), from_us("warn"))
-    monkeypatch.setattr(_warnings, "_INSTALLED", (*_warnings._INSTALLED, "/", sys.prefix))
+    monkeypatch.setattr(_warnings, "_INSTALLED", (*_warnings._INSTALLED, "/", "<", sys.prefix))
     (warning,) = caught(application)
     assert warning.filename.endswith("application.py")
 

@@ -60,7 +60,7 @@ class Clock:
         self._epoch_base = 0
         self._epoch_running = self._epoch_finished = False
         self._validation_due = False
-        self._epoch_is_told = False
+        self._epoch_is_told = self._in_batch = False
         self._evaluations = 0
         self._warnings = OneTimeWarnings("RegularizationScheduler")
         self.now_was_asked = False
@@ -234,8 +234,18 @@ class Clock:
         self._write_state()
         self._epoch_running, self._epoch_finished = True, False
 
-    def begin_batch(self) -> None:
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
         """Note that a user's own loop trains on a batch, maybe inside an `at`."""
+        self._begin_batch()
+        self._in_batch = True
+        try:
+            yield
+        finally:
+            self._in_batch = False
+        self._warn_of_untold_epoch()
+
+    def _begin_batch(self) -> None:
         context = current_context()
         given = {} if context is None or context.given is None else context.given
         if given.get("epoch") is not None:
@@ -253,8 +263,7 @@ class Clock:
                 cause="step",
             )
 
-    def end_batch(self) -> None:
-        """Note that a user's own loop has trained on a batch."""
+    def _warn_of_untold_epoch(self) -> None:
         if self.epoch_was_asked and not (self._epoch_running or self._epoch_is_told):
             self._warnings.warn(
                 f"a schedule of the model {self._require_model().name!r} counts epochs, and "
@@ -279,6 +288,11 @@ class Clock:
     def forget_epoch(self) -> None:
         """Note that no epoch is under way: it has ended, or its `fit` has raised."""
         self._epoch_running = self._epoch_finished = self._validation_due = False
+
+    def forget_epoch_of_fit(self) -> None:
+        """Note that a `fit` begins; `train_on_batch` makes a function as well, in any epoch."""
+        if not self._in_batch:
+            self.forget_epoch()
 
     def epoch_logs(self, logs: Any) -> Any:
         """Pass on what `fit` made the logs of an epoch, or of its validation, from.

@@ -182,10 +182,10 @@ def now(schedule: ScheduleLike) -> Any:
         if model is not None and step == "train_step" and not step_context.in_symbolic_scope():
             _warn_no_clock(model, f"the model {model.name!r}", "a factor of 1")
         return 1.0
-    if schedule is None:
-        return 1.0
     if context.clock is not None:
         context.clock.now_was_asked = True
+    if schedule is None:
+        return 1.0
     factor = context.cached(schedule, lambda: _factor(context, schedule))
     return factor if isinstance(factor, float) else ops.cast(factor, keras.config.floatx())
 

@@ -10,6 +10,7 @@ moved, no value counts as one of the step's own.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -78,6 +79,7 @@ def is_compiling() -> bool:
     return is_traced(None)
 
 
+@functools.cache
 def _cache_key() -> Any:
     """Something to enter that is part of the key of all caches of JAX, where there is one."""
     if keras.backend.backend() != "jax":
@@ -88,12 +90,9 @@ def _cache_key() -> Any:
     return None if make is None else make(None)
 
 
-_key = _cache_key()
-
-
 def are_kept_apart() -> bool:
     """Whether `apart` does what it says."""
-    return _key is not None
+    return _cache_key() is not None
 
 
 def apart(trace: Any) -> contextlib.AbstractContextManager[Any]:
@@ -101,7 +100,8 @@ def apart(trace: Any) -> contextlib.AbstractContextManager[Any]:
 
     A step that is run without a trace would compile each of its operations anew.
     """
-    return contextlib.nullcontext() if _key is None or trace is None else _key(object())
+    key = _cache_key()
+    return contextlib.nullcontext() if key is None or trace is None else key(object())
 
 
 def replicas() -> int:

@@ -160,7 +160,7 @@ def _evaluate(original: Callable, model: keras.Model, clock: Clock) -> Callable:
 
 def _make_train_function(original: Callable, model: keras.Model, clock: Clock) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
-        clock.forget_epoch()
+        clock.forget_epoch_of_fit()
         if model.train_function is None:
             forget_traces(compiled_functions(model))
         _renew(model, "train_step")
@@ -188,10 +188,8 @@ def _refreshing(original: Callable, model: keras.Model, clock: Clock, step: str)
 
 def _train_on_batch(original: Callable, model: keras.Model, clock: Clock) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
-        clock.begin_batch()
-        result = original(*args, **kwargs)
-        clock.end_batch()
-        return result
+        with clock.batch():
+            return original(*args, **kwargs)
 
     return run
 
