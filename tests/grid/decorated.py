@@ -2,6 +2,8 @@
 
 import functools
 
+from keras_regplus.regularizers import ScheduledL2
+
 from .models import BACKEND
 from .own_steps import Around, OwnComputeLoss, OwnTrainStep
 
@@ -39,3 +41,18 @@ class CompiledCall(Around):
 
 
 DECORATED = {each.__name__: each for each in (CompiledStep, CompiledLoss, CompiledCall)}
+
+
+class CompiledPenalty(ScheduledL2):
+    """Equal ones are one argument to JAX, which traces for the first of them."""
+
+    def __init__(self, schedule):
+        super().__init__(0.1, schedule)
+
+    def __call__(self, x):
+        return self.compute(1.0 * x)
+
+    def compute(self, x):
+        return ScheduledL2.__call__(self, x)
+
+    compute = (_plain_jit if BACKEND == "jax" else compiled)(compute)

@@ -236,3 +236,88 @@ HOSTS = {
     "penalty": in_penalty,
     "loss": in_loss,
 }
+
+
+# Models that bring a way of their own.
+
+
+class Cell(layers.Layer):
+    """Of a recurrent layer; its state is what the part has told."""
+
+    state_size = output_size = 3
+
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+    def call(self, x, states):
+        told = self.part(x)
+        return told, [told]
+
+
+def recurrent(parts, unroll=False):
+    rnn = layers.RNN(Cell(parts.level()), unroll=unroll)
+    return sequential(layers.RepeatVector(4), rnn), mean_of_prediction
+
+
+def recurrent_at_once(parts):
+    return recurrent(parts, unroll=True)
+
+
+def distributed_over_time(parts):
+    chain = layers.RepeatVector(4), layers.TimeDistributed(parts.level())
+    return sequential(*chain), lambda y, y_pred: ops.mean(y_pred, axis=(-1, -2))
+
+
+class CallsStateless(layers.Layer):
+    def __init__(self, part):
+        super().__init__(name="host")
+        self.part = part
+
+    def call(self, x):
+        values = [[v.value for v in group] for group in _variables(self.part)]
+        return self.part.stateless_call(*values, x)[0]
+
+
+def _variables(layer):
+    return layer.trainable_variables, layer.non_trainable_variables
+
+
+def stateless_call(parts):
+    part = parts.level()
+    part.build((None, 3))
+    return sequential(CallsStateless(part)), mean_of_prediction
+
+
+def remat_scope(parts):
+    with keras.RematScope("full"):
+        level, first = parts.level(), parts.l2()
+    return sequential(level, regularizer=first), lambda y, y_pred: 0.5 * nothing(y, y_pred)
+
+
+class Read(layers.Layer):
+    """Puts out `1 / (1 - rate)` of the dropout in it, wherever nothing was dropped."""
+
+    def __init__(self, dropout, way):
+        super().__init__(name="host")
+        self.dropout = dropout
+        self.run = way(self.compute)
+
+    def compute(self, x):
+        return self.dropout(0.0 * x + 1.0, training=True)
+
+    def call(self, x, training=False):
+        return self.run(x) if training else 0.0 * x + 1.0
+
+
+def rate_read(y, y_pred):
+    return 0.0 * mean_of_prediction(y, y_pred) + 1.0 - 1.0 / ops.max(y_pred)
+
+
+OWN_WAYS = {
+    "RNN": recurrent,
+    "RNN, unrolled": recurrent_at_once,
+    "TimeDistributed": distributed_over_time,
+    "stateless_call": stateless_call,
+    "keras.RematScope": remat_scope,
+}

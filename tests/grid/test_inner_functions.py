@@ -13,12 +13,26 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from keras_regplus.callbacks import RegularizationScheduler
+from keras_regplus.layers import ScheduledDropout
 from keras_regplus.schedules import Linear
 
-from .decorated import DECORATED
-from .inner_functions import FEATURES, FULL, HOSTS, WAYS, Plain, Scheduled, nothing, sequential
+from .decorated import DECORATED, CompiledPenalty
+from .inner_functions import (
+    FEATURES,
+    FULL,
+    HOSTS,
+    OWN_WAYS,
+    WAYS,
+    Plain,
+    Read,
+    Scheduled,
+    nothing,
+    rate_read,
+    sequential,
+)
 from .models import BACKEND
 from .rising import NOTHING_TELLS, ours
 
@@ -176,6 +190,66 @@ def test_the_twin_of_plain_keras(host, way):
         np.testing.assert_allclose(run.fit()["loss"], FULL, rtol=1e-5)
         run.compile()
         gc.collect()
+
+
+own_ways = pytest.mark.parametrize(
+    "name, moment",
+    [
+        pytest.param(n, m, marks=[] if m == "from_the_first" else [pytest.mark.grid])
+        for n in OWN_WAYS
+        for m in MOMENTS
+    ],
+)
+
+
+@own_ways
+def test_exact_in_a_model_with_its_own_way(name, moment):
+    MOMENTS[moment](Run(*OWN_WAYS[name](Scheduled(schedule()))))
+
+
+RATE = 0.1
+# Where Keras's own dropout cannot be either: its seed belongs to the inner trace.
+LEAKS = tuple(["jax", "keras.", "ops.", "torch.func", "torch.compile(full"])
+
+
+@pytest.mark.parametrize("way", [way for way in SEEN if not way.startswith(LEAKS)])
+def test_a_rate_is_exact(way):
+    rising = Linear(20, 2.0, 4.0)
+    model = sequential(Read(ScheduledDropout(RATE, rising, seed=3, name="drop"), WAYS[way]))
+    run = Run(model, rate_read)
+    done = 0
+    for compile_again in (False, True, False):
+        history = run.fit(RegularizationScheduler())
+        steps = done + np.arange(EPOCHS * len(SIZES)).reshape(EPOCHS, -1)
+        rates = RATE * (2.0 + 0.1 * steps)
+        np.testing.assert_allclose(
+            history["loss"], np.average(rates, axis=1, weights=SIZES), rtol=1e-5
+        )
+        key = "rate/net/host/drop" if "rate/net/host/drop" in history else "rate/drop"
+        np.testing.assert_allclose(history[key], rates[:, -1] + RATE * 0.1, rtol=1e-5)
+        done += EPOCHS * len(SIZES)
+        if compile_again:
+            run.compile()
+            gc.collect()
+            done = 0
+    assert run.said() == []
+
+
+def penalized(regularizer):
+    return layers.Dense(
+        3, use_bias=False, kernel_initializer="ones", kernel_regularizer=regularizer
+    )
+
+
+@pytest.mark.xfail(BACKEND != "torch", reason="a note names the first of them alone", strict=True)
+def test_equal_penalties_share_what_is_compiled():
+    chain = [penalized(CompiledPenalty(schedule())) for _ in range(3)]
+    run = Run(keras.Sequential([keras.Input((4,)), *chain]), nothing)
+    history = run.fit(RegularizationScheduler())
+    steps = np.arange(EPOCHS * len(SIZES)).reshape(EPOCHS, -1)
+    expected = 0.1 * 30.0 * np.average(2.0 + steps, axis=1, weights=SIZES)
+    np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
+    assert run.said() == []
 
 
 def decorated(name, parts):
