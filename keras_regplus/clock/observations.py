@@ -54,6 +54,7 @@ class Observations:
         self._inner = traces.variable_of_inner_graphs(
             "strengths", np.full(self._capacity, np.nan), "float32"
         )
+        self._inside: dict[int, weakref.ref[Any]] = {}
         self._eager: dict[Use, Any] = {}
         self._eager_steps = 0
         self.parts: dict[int, weakref.ref[Any]] = {}
@@ -83,7 +84,15 @@ class Observations:
         elif traces.belongs_to(value, context.trace):
             context.uses[use] = part, key, value
             return
+        self._inside[id(part)] = weakref.ref(part)
         context.uses.setdefault(use, (part, key, None))
+
+    def may_have_computed(self, part: Any) -> bool:
+        """Whether a function inside the step was traced for a part that is equal to this one.
+
+        The function takes equal parts for one, and traces it once.
+        """
+        return any(inside() == part for inside in self._inside.values())
 
     def step_done(self, context: StepContext) -> None:
         """Keep what was noted in a step that ends."""

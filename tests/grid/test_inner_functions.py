@@ -133,6 +133,9 @@ MOMENTS = {f.__name__: f for f in (from_the_first, after_a_fit_without)}
 # Ways that keep what they traced first, and that are not found from the model.
 UNSEEN = ("tf.function out of sight", "torch.jit.trace")
 
+# Half a minute to compile; one row of each is enough for every run of the grid.
+SLOW = ("torch.compile(backend='aot_eager')", "torch.compile")
+
 SEEN = [way for way in WAYS if way not in UNSEEN]
 
 
@@ -142,7 +145,9 @@ def cells():
         for way in SEEN:
             for moment in MOMENTS:
                 daily = (host, moment) == ("layer", "after_a_fit_without")
-                marks = [] if daily else [pytest.mark.grid]
+                marks = [] if daily and way not in SLOW else [pytest.mark.grid]
+                if way in SLOW and not daily:
+                    marks.append(pytest.mark.slow)
                 rows.append(pytest.param(host, way, moment, marks=marks))
     return rows
 
@@ -241,7 +246,6 @@ def penalized(regularizer):
     )
 
 
-@pytest.mark.xfail(BACKEND != "torch", reason="a note names the first of them alone", strict=True)
 def test_equal_penalties_share_what_is_compiled():
     chain = [penalized(CompiledPenalty(schedule())) for _ in range(3)]
     run = Run(keras.Sequential([keras.Input((4,)), *chain]), nothing)

@@ -77,7 +77,8 @@ def check_strengths(
                 check.not_in_loss.append(name)
                 continue
             if values is None and told is None and base and steps:
-                check.never_computed.append(name)
+                if not clock.observations.may_have_computed(part):
+                    check.never_computed.append(name)
                 continue
             now = base * _number(factor_in(context, part.schedule))
             due = base * _due(part.schedule, clock, updates, steps)
