@@ -62,18 +62,29 @@ def share_in(
     `given` are shapes of its arguments, as (args, kwargs), and `penalties` those of the losses.
     """
     asked: list[Any] = []
-    args, kwargs = _made_up(given)
+    variables = [*model.variables, *model.metrics_variables]
+    arrays = [_made_up(leaf) for leaf in keras.tree.flatten(given) if isinstance(leaf, _Shape)]
 
-    def total(values: np.ndarray) -> float:
-        dtypes = [penalty.dtype for penalty in penalties]
-        losses = [ops.convert_to_tensor(v, dtype) for v, dtype in zip(values, dtypes, strict=True)]
-        with _apart(model, losses, asked):
-            return float(ops.convert_to_numpy(compute_loss(*args, **kwargs)))
+    def total(values: Any, weights: Sequence[Any], arrays: Sequence[Any]) -> Any:
+        losses = [ops.cast(values[i], loss.dtype) for i, loss in enumerate(penalties)]
+        left = iter(arrays)
+        args, kwargs = keras.tree.map_structure(
+            lambda leaf: next(left) if isinstance(leaf, _Shape) else leaf, given
+        )
+        mapping = list(zip(variables, weights, strict=True))
+        with _apart(model, losses, mapping, asked):
+            return compute_loss(*args, **kwargs)
+
+    def number(values: np.ndarray) -> float:
+        weights = [variable.value for variable in variables]
+        loss = evaluate(ops.convert_to_tensor(values, "float32"), weights, arrays)
+        return float(ops.convert_to_numpy(loss))
 
     ones = np.ones(len(penalties))
     uneven = np.sqrt(1 + np.arange(len(penalties)))
     try:
-        without, even, doubled, last = map(total, (0 * ones, ones, 2 * ones, uneven))
+        with traces.evaluated_apart(total) as evaluate:
+            without, even, doubled, last = map(number, (0 * ones, ones, 2 * ones, uneven))
     except Exception as error:
         return LossShare(None, f"could not be evaluated apart ({type(error).__name__}: {error})")
     share = (even - without) / max(len(penalties), 1)
@@ -88,7 +99,9 @@ def share_in(
 
 
 @contextlib.contextmanager
-def _apart(model: keras.Model, losses: list[Any], asked: list[Any]) -> Iterator[None]:
+def _apart(
+    model: keras.Model, losses: list[Any], mapping: list[Any], asked: list[Any]
+) -> Iterator[None]:
     """Evaluate with `losses` as those of the model, and put everything back.
 
     What is scheduled and asked for its strength all the same goes to `asked`.
@@ -97,14 +110,9 @@ def _apart(model: keras.Model, losses: list[Any], asked: list[Any]) -> Iterator[
     context.note = lambda *use: asked.append(use)
     before = model._losses_override
     states = random.getstate(), np.random.get_state()
-    variables = [*model.variables, *model.metrics_variables]
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(traces.same_random_numbers())
-        stack.enter_context(traces.nothing_compiled())
-        # Whatever is assigned in it, metrics and seeds for instance, is dropped.
-        values = [(variable, variable.value) for variable in variables]
-        stack.enter_context(keras.StatelessScope(values))
-        stack.enter_context(entered(context))
+    # Whatever is assigned in the scope, metrics and seeds for instance, is dropped.
+    scope = keras.StatelessScope(mapping)
+    with traces.same_random_numbers(), scope, entered(context):
         model._losses_override = losses
         try:
             yield
@@ -114,13 +122,7 @@ def _apart(model: keras.Model, losses: list[Any], asked: list[Any]) -> Iterator[
             np.random.set_state(states[1])
 
 
-def _made_up(arguments: Any) -> Any:
-    """Arrays of the shapes, whose values are possible for probabilities and for classes."""
-
-    def array(leaf: Any) -> Any:
-        if not isinstance(leaf, _Shape):
-            return leaf
-        sizes = [_UNKNOWN_SIZE if size is None else size for size in leaf.sizes]
-        return ops.full(sizes, 0.5 if "float" in leaf.dtype else 0, dtype=leaf.dtype)
-
-    return keras.tree.map_structure(array, arguments)
+def _made_up(shape: _Shape) -> Any:
+    """An array of the shape, whose values are possible for probabilities and for classes."""
+    sizes = [_UNKNOWN_SIZE if size is None else size for size in shape.sizes]
+    return ops.full(sizes, 0.5 if "float" in shape.dtype else 0, dtype=shape.dtype)

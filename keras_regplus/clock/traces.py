@@ -21,6 +21,7 @@ __all__ = [
     "apart",
     "are_kept_apart",
     "belongs_to",
+    "evaluated_apart",
     "in_inner_graph",
     "is_compiling",
     "is_traced",
@@ -153,6 +154,22 @@ def wait_for_effects() -> None:
         import jax
 
         jax.effects_barrier()
+
+
+@contextlib.contextmanager
+def evaluated_apart(function: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """`function`, to be called outside of any step, using nothing that a step has traced.
+
+    On JAX it is compiled, because each of its operations would be otherwise.
+    """
+    if are_kept_apart():
+        import jax
+
+        with apart(function):
+            yield jax.jit(function)
+    else:
+        with nothing_compiled():
+            yield function
 
 
 @contextlib.contextmanager
