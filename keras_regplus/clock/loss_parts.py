@@ -192,7 +192,7 @@ class LossParts:
                 self._add_pending()
             return
         self._is_half = "float16" in keras.backend.standardize_dtype(total.dtype)
-        self.clock.observations.add_losses(_weighted(*values[:2], penalties, size))
+        self.clock.observations.add_losses(_weighted(record.data, total, penalties, size))
 
     def _add_pending(self) -> None:
         """Add the steps that were put aside: one at a time they would slow an eager step."""

@@ -75,7 +75,7 @@ class Observations:
     ) -> None:
         """Note in a step that `part` uses `value` for its `base`; equal keys have equal values."""
         use = id(part), base, by_at
-        if traces.in_inner_graph(context.trace):
+        if self._inner is not None and traces.in_inner_graph(context.trace):
             slot = self._slot(self._inner_slots, use)
             if slot is not None:
                 held, value = ops.convert_to_tensor(self._inner), ops.cast(value, "float32")

@@ -180,7 +180,7 @@ def now(schedule: Any) -> Any:
     context = step_context.current_context()
     if context is None:
         model, step = step_context.running_step()
-        if step == "train_step" and not step_context.in_symbolic_scope():
+        if model is not None and step == "train_step" and not step_context.in_symbolic_scope():
             _warn_no_clock(model, f"the model {model.name!r}", "a factor of 1")
         return 1.0
     if context.clock is not None:
