@@ -14,6 +14,7 @@ the step's own values.
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from typing import Any
 
 import keras
@@ -56,6 +57,7 @@ class Observations:
         )
         self._inside: dict[int, weakref.ref[Any]] = {}
         self._eager: dict[Use, Any] = {}
+        self._eager_traced: Counter[Use] = Counter()
         self._eager_steps = 0
         self.parts: dict[int, weakref.ref[Any]] = {}
         """All scheduled objects that a step has computed, by their identity."""
@@ -100,10 +102,9 @@ class Observations:
             self.write(self._after_step(self.read(), context))
             return
         self._know(context)
-        # Without a value it was traced by a function inside the step; a later step that does
-        # not trace it uses what that function keeps.
-        self._eager = {k: v for k, v in self._eager.items() if v is not None}
-        self._eager.update({use: value for use, (_, _, value) in context.uses.items()})
+        values = {use: value for use, (_, _, value) in context.uses.items()}
+        self._eager.update(values)
+        self._eager_traced.update(use for use, value in values.items() if value is None)
         self._eager_steps += 1
 
     # torch.compile need not look into it.
@@ -156,8 +157,10 @@ class Observations:
             held = _numbers(self._inner)
             inner = {use: float(held[slot]) for use, slot in self._inner_slots.items()}
         eager = {use: _number(value) for use, value in self._eager.items() if value is not None}
-        for use in self._eager:
-            used.setdefault(use, [])
+        for use, value in self._eager.items():
+            # A function inside a step that did not trace it anew has used what it kept.
+            if value is not None or self._eager_traced[use] == self._eager_steps:
+                used.setdefault(use, [])
         for use, value in (*inner.items(), *eager.items()):
             if not np.isnan(value):
                 used.setdefault(use, []).append(value)
@@ -174,6 +177,7 @@ class Observations:
         if self._inner is not None and self._inner_slots:
             self._inner.assign(np.full(self._capacity, np.nan))
         self._eager.clear()
+        self._eager_traced.clear()
         self._eager_steps = 0
 
     def _after_step(self, values: Any, context: StepContext) -> Any:
