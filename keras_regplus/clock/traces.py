@@ -10,6 +10,7 @@ moved, no value counts as one of the step's own.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,7 +75,8 @@ def is_compiling() -> bool:
     return is_traced(None)
 
 
-def _cache_key() -> Any:
+@functools.cache
+def _key_of_caches() -> Any:
     """Something to enter that is part of the key of all caches of JAX, where there is one."""
     if keras.backend.backend() != "jax":
         return None
@@ -84,12 +86,9 @@ def _cache_key() -> Any:
     return None if make is None else make(None)
 
 
-_key = _cache_key()
-
-
 def are_kept_apart() -> bool:
-    """Whether `apart` does what it says."""
-    return _key is not None
+    """Whether `apart` does what it says. Ask outside of any step first: JAX wants that."""
+    return _key_of_caches() is not None
 
 
 def apart(trace: Any) -> contextlib.AbstractContextManager[Any]:
@@ -97,7 +96,8 @@ def apart(trace: Any) -> contextlib.AbstractContextManager[Any]:
 
     A step that is run without a trace would compile each of its operations anew.
     """
-    return contextlib.nullcontext() if _key is None or trace is None else _key(object())
+    key = _key_of_caches()
+    return contextlib.nullcontext() if key is None or trace is None else key(object())
 
 
 @contextlib.contextmanager

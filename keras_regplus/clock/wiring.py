@@ -32,6 +32,7 @@ def attach(model: keras.Model) -> Clock:
     schedule, and a `fit` that raised leaves nothing to clean up.
     """
     _refuse_what_cannot_be_exact(model)
+    traces.are_kept_apart()
     clock = _clocks.get(model)
     parts = [part for _, part in scheduled_parts(model)]
     if clock is None:
@@ -128,8 +129,8 @@ def _is_within_a_step(clock: Clock) -> bool:
 
 def _traced_anew(original: Callable, clock: Clock, context: StepContext, *args: Any) -> Any:
     """What a JAX step gives, where no function compiled inside it keeps values of older traces."""
-    with entered(context), traces.apart(context.trace):
-        if traces.are_kept_apart():
+    if traces.are_kept_apart():
+        with entered(context), traces.apart(context.trace):
             return original(*args)
     import jax
 
