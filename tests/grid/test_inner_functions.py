@@ -297,11 +297,23 @@ def test_exact_in_a_method_that_is_compiled(name, moment):
     MOMENTS[moment](decorated(name, Scheduled(schedule())))
 
 
+# What plain Keras cannot do: compile once more a model whose method has kept the first trace.
+FAILS_PLAINLY = {
+    "tensorflow": ["CompiledStep"],
+    "jax": ["CompiledLoss", "CompiledCall"],
+    "torch": [],
+}[BACKEND]
+
+
 @pytest.mark.grid
 @pytest.mark.parametrize("name", DECORATED)
 def test_the_twin_of_a_method_that_is_compiled(name):
     run = decorated(name, Plain())
-    for _ in range(2):
-        np.testing.assert_allclose(run.fit()["loss"], FULL, rtol=1e-5)
-        run.compile()
-        gc.collect()
+    expected = contextlib.nullcontext()
+    if name in FAILS_PLAINLY:
+        expected = pytest.raises(Exception, match=r"unexpected tracer|have been deleted")
+    with expected:
+        for _ in range(2):
+            np.testing.assert_allclose(run.fit()["loss"], FULL, rtol=1e-5)
+            run.compile()
+            gc.collect()
