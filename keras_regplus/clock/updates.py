@@ -6,6 +6,7 @@ Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Optimizer._iter
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import keras
@@ -17,6 +18,11 @@ __all__ = ["assign_updates", "batches_per_update", "has_trained", "updates_finis
 
 # Nothing is an instance of the empty tuple: old versions of Keras have no such class.
 _MULTI_OPTIMIZER: Any = getattr(keras.optimizers, "MultiOptimizer", ())
+
+
+# Asked first when a model is attached: a function that chooses optimizers makes them, and with
+# them variables, which TensorFlow does not allow in a step.
+_known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 def updates_finished(model: keras.Model) -> Any:
@@ -40,6 +46,8 @@ def batches_per_update(model: keras.Model) -> int:
     Raises:
         ValueError: If the inner optimizers of a `MultiOptimizer` differ in this.
     """
+    if model.optimizer in _known:
+        return _known[model.optimizer]
     optimizers = _updating_optimizers(model)
     numbers = {getattr(each, "gradient_accumulation_steps", None) or 1 for each in optimizers}
     if len(numbers) > 1:
@@ -53,7 +61,10 @@ def batches_per_update(model: keras.Model) -> int:
                 "Give all of them the same number, where None counts as 1.",
             )
         )
-    return next(iter(numbers), 1)
+    number = next(iter(numbers), 1)
+    if model.trainable_variables:
+        _known[model.optimizer] = number
+    return number
 
 
 def has_trained(optimizer: Any) -> bool:

@@ -6,6 +6,7 @@ Private name of Keras used here, tried with 3.12.4 and 3.15.1:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
 from collections.abc import Callable
@@ -163,6 +164,8 @@ def _make_train_function(original: Callable, model: keras.Model, clock: Clock) -
     def run(*args: Any, **kwargs: Any) -> Any:
         clock.forget_epoch_of_fit()
         if model.train_function is None:
+            with contextlib.suppress(ValueError):  # a step says so, too
+                batches_per_update(model)
             forget_traces(compiled_functions(model))
         _renew(model, "train_step")
         return original(*args, **kwargs)
