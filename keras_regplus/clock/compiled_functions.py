@@ -1,9 +1,9 @@
 """Functions that a user compiled inside a training step, and what they remember of it.
 
-A `tf.function` or `jax.jit` around a layer's `call`, a `train_step` or a loss keeps what
-it traced once: a strength of before the clock came, or on JAX a value of a trace that
-has ended. Such functions are found on the model, its layers and their classes, and made
-to trace again.
+A `tf.function` around a layer's `call`, a `train_step` or a loss keeps what it traced once: a
+strength of before the clock came, for instance. So does a `jax.jit` where the step around it
+is not compiled. Such functions are found on the model, its layers and their classes, and by
+name in their code, and made to trace again.
 
 Private name of TensorFlow used here, tried with 2.21: `Function._function_cache`. Where it
 has moved nothing is forgotten, and the observations of the step tell what stays frozen.

@@ -90,11 +90,12 @@ class Observations:
         context.uses.setdefault(use, (part, key, None))
 
     def may_have_computed(self, part: Any) -> bool:
-        """Whether a function inside the step was traced for a part that is equal to this one.
+        """Whether a function inside the step was traced for another part that is equal.
 
         The function takes equal parts for one, and traces it once.
         """
-        return any(inside() == part for inside in self._inside.values())
+        inside = [each() for each in self._inside.values()]
+        return any(each is not part and each == part for each in inside)
 
     def step_done(self, context: StepContext) -> None:
         """Keep what was noted in a step that ends."""

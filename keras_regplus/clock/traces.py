@@ -1,9 +1,9 @@
 """Which trace a value belongs to: one that is made inside a trace must not leave it.
 
 JAX keeps what it traced of an inner function, whichever step it was for: `apart` keeps
-the traces of different steps apart, where JAX is new enough to be told so (0.7.2).
+the traces of different steps apart, by a value that is part of the key of all its caches.
 
-Private name of JAX used here, tried with 0.4.35 and 0.10.2: `Tracer._trace`. Where it has
+Private name of JAX used here, tried with 0.7.2 and 0.10.2: `Tracer._trace`. Where it has
 moved, no value counts as one of the step's own.
 """
 
@@ -19,7 +19,6 @@ from keras import ops
 
 __all__ = [
     "apart",
-    "are_kept_apart",
     "belongs_to",
     "evaluated_apart",
     "in_inner_graph",
@@ -27,6 +26,7 @@ __all__ = [
     "is_traced",
     "leave",
     "nothing_compiled",
+    "prepare",
     "replicas",
     "same_random_numbers",
     "trace_of",
@@ -81,19 +81,16 @@ def is_compiling() -> bool:
 
 
 @functools.cache
-def _cache_key() -> Any:
-    """Something to enter that is part of the key of all caches of JAX, where there is one."""
-    if keras.backend.backend() != "jax":
-        return None
+def _key_of_caches() -> Any:
     import jax
 
-    make = getattr(jax, "make_user_context", None)
-    return None if make is None else make(None)
+    return jax.make_user_context(None)
 
 
-def are_kept_apart() -> bool:
-    """Whether `apart` does what it says."""
-    return _cache_key() is not None
+def prepare() -> None:
+    """Make what `apart` needs: JAX wants it made outside of any step."""
+    if keras.backend.backend() == "jax":
+        _key_of_caches()
 
 
 def apart(trace: Any) -> contextlib.AbstractContextManager[Any]:
@@ -101,8 +98,9 @@ def apart(trace: Any) -> contextlib.AbstractContextManager[Any]:
 
     A step that is run without a trace would compile each of its operations anew.
     """
-    key = _cache_key()
-    return contextlib.nullcontext() if key is None or trace is None else key(object())
+    if trace is None or keras.backend.backend() != "jax":
+        return contextlib.nullcontext()
+    return _key_of_caches()(object())
 
 
 def replicas() -> int:
@@ -162,7 +160,7 @@ def evaluated_apart(function: Callable[..., Any]) -> Iterator[Callable[..., Any]
 
     On JAX it is compiled, because each of its operations would be otherwise.
     """
-    if are_kept_apart():
+    if keras.backend.backend() == "jax":
         import jax
 
         with apart(function):

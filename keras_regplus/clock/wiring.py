@@ -18,7 +18,7 @@ from keras_regplus.clock import traces
 from keras_regplus.clock.clock import Clock
 from keras_regplus.clock.compiled_functions import compiled_functions, forget_traces
 from keras_regplus.clock.model_parts import scheduled_parts
-from keras_regplus.clock.step_context import StepContext, current_context, entered
+from keras_regplus.clock.step_context import current_context, entered
 from keras_regplus.clock.updates import batches_per_update, has_trained
 from keras_regplus.clock.variables import on_jax
 
@@ -35,7 +35,7 @@ def attach(model: keras.Model) -> Clock:
     schedule, and a `fit` that raised leaves nothing to clean up.
     """
     _refuse_what_cannot_be_exact(model)
-    traces.are_kept_apart()  # to be asked outside of any step first
+    traces.prepare()
     clock = _clocks.get(model)
     parts = [part for _, part in scheduled_parts(model)]
     if clock is None:
@@ -115,7 +115,9 @@ def _in_context(original: Callable, clock: Clock, training: bool) -> Callable:
             return original(state, *args)
         context = clock.jax_context(state, training)
         context.note = clock.observations.note if training else None
-        result = _traced_anew(original, clock, context, state, *args)
+        # Functions that are compiled inside would keep values of older traces.
+        with entered(context), traces.apart(context.trace):
+            result = original(state, *args)
         if not training:
             return result
         logs, state = result
@@ -128,28 +130,6 @@ def _is_within_a_step(clock: Clock) -> bool:
     """Whether a step of the same model runs: a `train_step` may call the `test_step`."""
     context = current_context()
     return context is not None and context.clock is clock
-
-
-def _traced_anew(original: Callable, clock: Clock, context: StepContext, *args: Any) -> Any:
-    """What a JAX step gives, where no function compiled inside it keeps values of older traces."""
-    if traces.are_kept_apart():
-        with entered(context), traces.apart(context.trace):
-            return original(*args)
-    import jax
-
-    if context.trace is not None and clock.model is not None:
-        # An uneven batch is reason enough for another trace.
-        forget_traces(compiled_functions(clock.model))
-    try:
-        with entered(context):
-            return original(*args)
-    except jax.errors.UnexpectedTracerError:
-        # From a function that was not found; the error of a user comes again.
-        jax.clear_caches()
-        context.uses.clear()
-        context.losses_computed = 0
-        with entered(context):
-            return original(*args)
 
 
 def _evaluate(original: Callable, model: keras.Model, clock: Clock) -> Callable:
