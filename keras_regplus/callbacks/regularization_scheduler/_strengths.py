@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,7 +67,7 @@ def check_strengths(
     logged: list[Any] = []
     uses = clock.observations.uses()
     steps = clock.observations.steps()
-    context = clock.eager_context()
+    factors = _Factors(clock, updates, steps)
     for path, part in _parts_in_training(model):
         for suffix, base in part._strengths().items():
             name = f"{part._kind}/{path}{suffix}"
@@ -80,8 +80,8 @@ def check_strengths(
                 if not clock.observations.may_have_computed(part):
                     check.never_computed.append(name)
                 continue
-            now = base * _number(factor_in(context, part.schedule))
-            due = base * _due(part.schedule, clock, updates, steps)
+            key = equality_key(part.schedule)
+            now, due = (base * factor for factor in factors.of(part.schedule, key))
             wrong = [value for value in values or () if not _is_one_of(value, due)]
             if wrong:
                 check.frozen.append(f"{name} ({wrong[0]:g} for {due[-1]:g})")
@@ -90,7 +90,7 @@ def check_strengths(
                 now = told[-1]
             if part._kind == "rate":
                 now = min(now + clock.rate_offset, 1.0)
-            identity = (type(part), suffix, base, equality_key(part.schedule), tuple(wrong))
+            identity = (type(part), suffix, base, key, tuple(wrong))
             if identity not in logged:
                 logged.append(identity)
                 check.keys[name] = now
@@ -104,6 +104,20 @@ def _parts_in_training(model: keras.Model) -> Iterator[tuple[str, Any]]:
         frozen = isinstance(site.owner, keras.Variable) and id(site.owner) not in trainable
         if isinstance(site.part, ScheduledMixin) and not frozen:
             yield site.path, site.part
+
+
+class _Factors:
+    """What a schedule says now, and may have said at the last step; asked once for all parts."""
+
+    def __init__(self, clock: Clock, updates: int, steps: int):
+        self._asked = clock, updates, steps
+        self._known: dict[Hashable, tuple[float, np.ndarray]] = {}
+
+    def of(self, schedule: Any, key: Hashable) -> tuple[float, np.ndarray]:
+        if key not in self._known:
+            now = _number(factor_in(self._asked[0].eager_context(), schedule))
+            self._known[key] = now, _due(schedule, *self._asked)
+        return self._known[key]
 
 
 def _due(schedule: Any, clock: Clock, updates: int, steps: int) -> np.ndarray:
