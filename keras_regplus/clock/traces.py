@@ -133,11 +133,12 @@ def variable_of_inner_graphs(name: str, value: Any, dtype: str) -> keras.Variabl
 def leave(values: list[Any], store: Callable[..., None], variable: keras.Variable | None) -> None:
     """Have `values` leave the step from any trace: to `variable` on TensorFlow, else to `store`.
 
-    Slow on JAX: for a check, not for a training.
+    The variable takes none while it holds some. Slow on JAX: for a check, not for a training.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow" and variable is not None:
-        variable.assign(ops.stack(values))
+        held = ops.convert_to_tensor(variable)
+        variable.assign(ops.where(ops.isnan(held), ops.stack(values), held))
     elif backend == "jax":
         import jax
 

@@ -100,6 +100,7 @@ def test_the_penalty_of_each_batch_is_that_of_the_updates_before_it(make, batche
     assert wiring.attach(model).position().step == 2 * BATCHES // batches
 
 
+@pytest.mark.grid
 @pytest.mark.filterwarnings("ignore:.*longer than")
 @optimizers
 def test_a_second_fit_goes_on_and_a_moment_can_be_set(make, batches):

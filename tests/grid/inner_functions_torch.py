@@ -42,7 +42,6 @@ WAYS = {
     "torch.compile(backend='eager')": compiled("eager"),
     "torch.compile(backend='aot_eager')": compiled("aot_eager"),
     "torch.compile": compiled("inductor"),
-    "torch.compile(fullgraph=True)": compiled("eager", fullgraph=True),
     "torch.utils.checkpoint": checkpointed,
     "torch.utils.checkpoint, reentrant": reentrant,
     "torch.func.vmap": vmap,

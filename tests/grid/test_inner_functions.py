@@ -133,15 +133,30 @@ MOMENTS = {f.__name__: f for f in (from_the_first, after_a_fit_without)}
 # Ways that keep what they traced first, and that are not found from the model.
 UNSEEN = ("tf.function out of sight", "torch.jit.trace")
 
-# Half a minute to compile.
+# What every run takes: one way of each kind, and nothing that takes half a minute to compile.
+DAILY = (
+    "nothing around it",
+    "keras.remat",
+    "jax.jit of the object",
+    "jax.jit out of sight",
+    "jax.lax.scan",
+    "jax.vmap",
+    "keras.StatelessScope",
+    "tf.function of the object",
+    "tf.function(jit_compile=True)",
+    "tf.function behind a helper",
+    "tf.while_loop",
+    "tf.cond",
+    "torch.compile(backend='eager')",
+    "torch.utils.checkpoint",
+    "torch.func.vmap",
+)
 SLOW = ("torch.compile(backend='aot_eager')", "torch.compile")
 
 SEEN = [way for way in WAYS if way not in UNSEEN]
 
 
-# What the suite leaves to the wide grid: ways that are another name of one that it takes, and
-# what torch takes seconds to compile.
-ALIKE = () if BACKEND == "torch" else ("ops.",)
+# What torch takes seconds to compile.
 SLOW_ON_TORCH = ("CompiledStep", "CompiledCall")
 
 
@@ -154,9 +169,7 @@ def cells():
     return [
         marked(
             *(host, way, moment),
-            daily=(host, moment) == ("layer", "after_a_fit_without")
-            and not way.startswith(ALIKE)
-            and way not in SLOW,
+            daily=(host, moment) == ("layer", "after_a_fit_without") and way in DAILY,
             # A person runs these; each of them trains several times.
             slow=(host, moment) != ("layer", "after_a_fit_without") or way in SLOW,
         )

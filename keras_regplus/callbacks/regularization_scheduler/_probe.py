@@ -108,7 +108,9 @@ class Probe(keras.regularizers.Regularizer):
                 self._reference = number_of(self._original(self.site.owner))
 
     def _store(self, value: Any, reference: Any) -> None:
-        self._stored = [number_of(value), number_of(reference)]
+        # A step may compute it again, from weights that it has moved meanwhile.
+        if np.isnan(self._stored[0]):
+            self._stored = [number_of(value), number_of(reference)]
 
     def end_run(self, clock: Clock) -> None:
         """Take what a run has left, and be ready for another."""
