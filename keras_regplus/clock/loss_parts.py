@@ -194,6 +194,9 @@ class LossParts:
         self._is_half = "float16" in keras.backend.standardize_dtype(total.dtype)
         self.clock.observations.add_losses(_weighted(record.data, total, penalties, size))
 
+    # Where torch compiles a step, the loss ends a graph: its gradient comes next.
+    _add_step._torchdynamo_disable = True  # type: ignore[attr-defined]
+
     def _add_pending(self) -> None:
         """Add the steps that were put aside: one at a time they would slow an eager step."""
         added = _weighted_sum(self._pending)
