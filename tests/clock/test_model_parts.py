@@ -264,6 +264,7 @@ IN_ORDER = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", IN_ORDER)
 def test_no_false_alarm(name):
     assert ignored_regularizers(IN_ORDER[name]()) == []

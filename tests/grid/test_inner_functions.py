@@ -135,21 +135,13 @@ UNSEEN = ("tf.function out of sight", "torch.jit.trace")
 
 # What every run takes: one way of each kind, and nothing that takes half a minute to compile.
 DAILY = (
-    "nothing around it",
-    "keras.remat",
-    "jax.jit of the object",
     "jax.jit out of sight",
     "jax.lax.scan",
-    "jax.vmap",
-    "keras.StatelessScope",
     "tf.function of the object",
-    "tf.function(jit_compile=True)",
     "tf.function behind a helper",
     "tf.while_loop",
-    "tf.cond",
     "torch.compile(backend='eager')",
     "torch.utils.checkpoint",
-    "torch.func.vmap",
 )
 SLOW = ("torch.compile(backend='aot_eager')", "torch.compile")
 
@@ -243,7 +235,11 @@ LEAKS = tuple(["jax", "keras.", "ops.", "torch.func", "torch.compile(full"])
 
 
 RATE_CELLS = [
-    marked(way, daily=way in ("tf.function of the object", "tf.while_loop", "torch.func.vmap"))
+    marked(
+        way,
+        daily=way in ("tf.function of the object", "torch.func.vmap"),
+        slow=way.startswith("torch.compile"),
+    )
     for way in SEEN
     if not way.startswith(LEAKS)
 ]
@@ -300,6 +296,7 @@ DECORATED_CELLS = [
     marked(
         *(name, moment),
         daily=moment == "after_a_fit_without" and (BACKEND != "torch" or name not in SLOW_ON_TORCH),
+        slow=BACKEND == "torch" and name in SLOW_ON_TORCH,
     )
     for name in DECORATED
     for moment in MOMENTS

@@ -184,20 +184,14 @@ def by_ends(history, row):
 
 # One row of each kind every day; the grid has all.
 DAILY = {
-    "step of the guide",
     "step that never adds penalties, with a dropout",
-    "VAE",
     "sharpness-aware (SAM)",
     "compute_loss leaves them out",
     "compute_loss adds half",
     "compute_loss adds an inner model's",
-    "share of Keras's loss",
-    "add_loss beside it",
-    "unused dropout",
     "frozen layer",
     "LoRA",
     "float64 everywhere, compute_loss",
-    "loss object in float16",
 }
 CELLS = [
     pytest.param(
