@@ -50,7 +50,7 @@ class LossParts:
         self._has_data = False
         self._is_half = False
         self._several: set[str] = set()  # phases whose steps compute several losses
-        self._own_loss: Callable | None = None
+        self._has_own_loss = False
         self._given: Any = None
         self._share: LossShare | None = None
         self._pending: list[tuple[Any, int]] = []  # steps on torch that are not in the sums yet
@@ -60,7 +60,7 @@ class LossParts:
 
         def compute_loss(original: Callable) -> Callable:
             if getattr(original, "__func__", None) is not keras.Model.compute_loss:
-                self._own_loss, self._share = original, None
+                self._has_own_loss, self._share = True, None
 
             # A user's own `compute_loss` may take what it likes.
             def run(*args: Any, **kwargs: Any) -> Any:
@@ -130,11 +130,13 @@ class LossParts:
             return "its step does not call `compute_loss`"
         if phase in self._several:
             return "its step calls `compute_loss` several times"
-        if self._own_loss is None:
+        if not self._has_own_loss:
             return ""
         if self._share is None:
-            model = self.clock.model
-            self._share = loss_share.share_in(model, self._own_loss, *self._given)
+            model: Any = self.clock.model
+            # Not kept: the method holds the model, which must not live on for us.
+            compute_loss = wiring.unwrapped(model.compute_loss)
+            self._share = loss_share.share_in(model, compute_loss, *self._given)
         return "" if self._share.share is not None else f"its `compute_loss` {self._share.reason}"
 
     def _adds_up(self, data: float, penalty: float, total: float, rounding: float = 1e-4) -> bool:
@@ -178,7 +180,7 @@ class LossParts:
     ) -> None:
         self._has_data = record.data is not None
         penalties = record.penalties
-        if self._own_loss is not None:
+        if self._has_own_loss:
             penalties = penalties or _unnoticed_losses(model)
             if self._given is None:
                 self._given = [

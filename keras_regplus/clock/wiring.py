@@ -22,7 +22,7 @@ from keras_regplus.clock.step_context import current_context, entered
 from keras_regplus.clock.updates import batches_per_update, has_trained
 from keras_regplus.clock.variables import on_jax
 
-__all__ = ["attach", "wrap"]
+__all__ = ["attach", "unwrapped", "wrap"]
 
 
 _clocks: weakref.WeakKeyDictionary[keras.Model, Clock] = weakref.WeakKeyDictionary()
@@ -67,6 +67,13 @@ def wrap(model: keras.Model, name: str, by: str, make: Callable[[Callable], Call
         object.__setattr__(model, name, wrapper)
 
     put()
+
+
+def unwrapped(method: Callable) -> Callable:
+    """What `method` was before `wrap`."""
+    while hasattr(method, "_regplus_wrapped_by"):
+        method = method.__wrapped__  # type: ignore[attr-defined]
+    return method
 
 
 def _renew(model: keras.Model, name: str) -> None:

@@ -1,6 +1,8 @@
 """What `RegularizationScheduler` puts into the logs, and how it behaves."""
 
+import gc
 import pickle
+import weakref
 
 import keras
 import numpy as np
@@ -400,3 +402,19 @@ def test_it_can_be_pickled_before_and_after_a_fit():
     again = pickle.loads(pickle.dumps(callback))
     history = fit(compiled(network(ScheduledL2(0.1))), [again])
     assert "penalty" in history
+
+
+class OwnLoss(keras.Sequential):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.mean((y_pred - y) ** 2) + sum(self.losses)
+
+
+@pytest.mark.parametrize("cls", [keras.Sequential, OwnLoss])
+def test_a_model_goes_when_nobody_holds_it(cls):
+    model = compiled(cls([keras.Input((4,)), layers.Dense(2, kernel_regularizer=ScheduledL2(0.1))]))
+    assert "data_loss" in fit(model)
+    held = weakref.ref(model)
+    del model
+    keras.backend.clear_session()
+    gc.collect()
+    assert held() is None
