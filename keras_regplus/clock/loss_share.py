@@ -21,6 +21,7 @@ from keras import ops
 
 from keras_regplus.clock import traces
 from keras_regplus.clock.step_context import StepContext, entered
+from keras_regplus.clock.variables import number_of
 
 __all__ = ["LossShare", "given_shapes", "share_in"]
 
@@ -78,7 +79,7 @@ def share_in(
     def number(values: np.ndarray) -> float:
         weights = [variable.value for variable in variables]
         loss = evaluate(ops.convert_to_tensor(values, "float32"), weights, arrays)
-        return float(ops.convert_to_numpy(loss))
+        return number_of(loss)
 
     ones = np.ones(len(penalties))
     uneven = np.sqrt(1 + np.arange(len(penalties)))

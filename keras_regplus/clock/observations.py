@@ -23,6 +23,7 @@ from keras import ops
 
 from keras_regplus.clock import traces
 from keras_regplus.clock.step_context import StepContext
+from keras_regplus.clock.variables import number_of
 
 __all__ = ["Observations", "Use"]
 
@@ -157,7 +158,7 @@ class Observations:
         if self._inner is not None:
             held = _numbers(self._inner)
             inner = {use: float(held[slot]) for use, slot in self._inner_slots.items()}
-        eager = {use: _number(value) for use, value in self._eager.items() if value is not None}
+        eager = {use: number_of(value) for use, value in self._eager.items() if value is not None}
         for use, value in self._eager.items():
             # A function inside a step that did not trace it anew has used what it kept.
             if value is not None or self._eager_traced[use] == self._eager_steps:
@@ -223,7 +224,3 @@ class Observations:
 
 def _numbers(variable: keras.Variable) -> np.ndarray:
     return ops.convert_to_numpy(ops.convert_to_tensor(variable)).astype("float64")
-
-
-def _number(value: Any) -> float:
-    return float(ops.convert_to_numpy(value))

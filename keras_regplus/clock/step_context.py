@@ -113,7 +113,8 @@ def at(*, step: Any = None, epoch: Any = None) -> Iterator[None]:
 
     Use it inside the compiled step of a loop of your own, around whatever computes
     the model and `model.losses`. `fit`, `evaluate` and `train_on_batch` need the
-    callback `RegularizationScheduler` instead. Enter it inside the function that is
+    callback `RegularizationScheduler` instead; around `train_on_batch`, `at(epoch=...)` says
+    which epoch it is. Elsewhere enter it inside the function that is
     compiled and pass the counter in as an argument: a number from outside would be
     frozen into the compiled step.
 
@@ -197,12 +198,9 @@ def runs_eagerly_on_torch() -> bool:
 
 def is_tracing() -> bool:
     """Whether a step is being compiled, so that a Python number would be frozen into it."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return not tf.executing_eagerly()
-    return backend == "jax" and in_stateless_scope()
+    if keras.backend.backend() == "jax":
+        return in_stateless_scope()
+    return traces.is_traced(None)
 
 
 def running_step() -> tuple[keras.Model | None, str | None]:

@@ -11,8 +11,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras import ops
 
-__all__ = ["hidden_variable", "on_jax", "temporary_variable", "weights_safe_on_error"]
+__all__ = [
+    "hidden_variable",
+    "number_of",
+    "on_jax",
+    "temporary_variable",
+    "weights_safe_on_error",
+]
+
+
+def number_of(value: Any) -> float:
+    """A scalar of any backend as a number, on the host."""
+    return float(ops.convert_to_numpy(value))
 
 
 def on_jax() -> bool:

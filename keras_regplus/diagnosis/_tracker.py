@@ -61,9 +61,11 @@ class Tracker:
         return self._new_diagnosis()
 
     def _observe(self, train: Any, val: float) -> None:
+        """Take in the costs of an epoch; each criterion defines what it keeps of them."""
         raise NotImplementedError
 
     def _decision(self) -> Mapping[str, Any]:
+        """The fields of a `Diagnosis` that a criterion decides; each defines its own."""
         raise NotImplementedError
 
     def _oriented(self, name: str, value: Any) -> float | None:

@@ -19,7 +19,7 @@ class ScheduledRegularizer(ScheduledMixin, keras.regularizers.Regularizer):
     """Equality, copies and saving; a subclass defines `__call__` and `_arguments`."""
 
     def _arguments(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values, without the schedule."""
+        """The arguments of a subclass as plain JSON values, without the schedule."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:

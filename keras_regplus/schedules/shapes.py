@@ -121,7 +121,7 @@ class _Shape(Schedule):
         return self.start * (1 - share) + self.end * share
 
     def _share(self, t: Any) -> Any:
-        """How far from `start` to `end` the factor is at time `t`, from 0 to 1."""
+        """How far from `start` to `end` the factor is at time `t`; each shape defines its own."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:

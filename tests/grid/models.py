@@ -4,6 +4,8 @@ Their weights stand still in a frozen fit, so the loss of a step is
 `strength(t) * base * sum(w^2)`, all known in closed form.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -242,3 +244,17 @@ def rate_seen(y, predicted):
     """The rate that made `predicted`, read off a value that was kept; the targets are 1."""
     rate = 1 - 1 / ops.max(ops.cast(predicted, "float32"))
     return rate * ops.mean(ops.cast(y, "float32"), axis=-1)
+
+
+@contextlib.contextmanager
+def in_floatx(floatx):
+    with contextlib.ExitStack() as stack:
+        if BACKEND == "jax" and floatx == "float64":
+            import jax
+
+            jax.config.update("jax_enable_x64", True)
+            stack.callback(jax.config.update, "jax_enable_x64", False)
+        for configure in (keras.config.set_floatx, keras.config.set_dtype_policy):
+            configure(floatx)
+            stack.callback(configure, "float32")
+        yield

@@ -6,8 +6,6 @@ the test knows.
 
 from __future__ import annotations
 
-import contextlib
-
 import keras
 import numpy as np
 import pytest
@@ -19,7 +17,7 @@ from keras_regplus.callbacks import RegularizationScheduler
 from keras_regplus.schedules import Linear
 from keras_regplus.testing import frozen_fit
 
-from .models import BACKEND, BATCH, STEPS, X, averages_activities, compiled
+from .models import BACKEND, BATCH, STEPS, X, averages_activities, compiled, in_floatx
 from .rising import NOTHING_TELLS, ours
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
@@ -156,20 +154,6 @@ def test_follows_the_steps_of_a_training(place, way):
 def test_counts_updates_with_accumulation(place):
     optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=2)
     assert_follows(PLACES[place](rising(), optimizer=optimizer), accumulate=2)
-
-
-@contextlib.contextmanager
-def in_floatx(floatx):
-    with contextlib.ExitStack() as stack:
-        if BACKEND == "jax" and floatx == "float64":
-            import jax
-
-            jax.config.update("jax_enable_x64", True)
-            stack.callback(jax.config.update, "jax_enable_x64", False)
-        for configure in (keras.config.set_floatx, keras.config.set_dtype_policy):
-            configure(floatx)
-            stack.callback(configure, "float32")
-        yield
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ reports that has no penalty.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 import warnings
@@ -24,7 +23,7 @@ from keras_regplus.regularizers import ScheduledL2
 from keras_regplus.schedules import Constant, LinearWarmup
 
 from .gan import UntoldWgan, Wgan, untold_wgan_losses, wgan_losses
-from .models import BACKEND, compiled
+from .models import BACKEND, compiled, in_floatx
 from .rising import ours
 from .user_rows import KERNEL, NO_COMPUTE_LOSS, ROWS
 from .user_steps import FEATURES, OUTPUTS, ran
@@ -93,20 +92,6 @@ class Fit:
             ).history
         self.messages = ours(caught)
         self.ran = len(ran)
-
-
-@contextlib.contextmanager
-def in_floatx(floatx):
-    with contextlib.ExitStack() as stack:
-        if BACKEND == "jax" and floatx == "float64":
-            import jax
-
-            jax.config.update("jax_enable_x64", True)
-            stack.callback(jax.config.update, "jax_enable_x64", False)
-        for configure in (keras.config.set_floatx, keras.config.set_dtype_policy):
-            configure(floatx)
-            stack.callback(configure, "float32")
-        yield
 
 
 def data_of(row):

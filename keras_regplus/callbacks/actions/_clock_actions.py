@@ -61,17 +61,22 @@ class _ClockAction(Action):
             self._write(wiring.attach(model), self._reached)
 
     def _problem(self, model: keras.Model, clock: Clock) -> str | None:
-        """Why the number would change nothing in this model, as the text of a warning."""
+        """Why the number would change nothing, as the text of a warning; each subclass knows."""
         raise NotImplementedError
 
     def _read(self, clock: Clock) -> float:
+        """The number that stands in the clock; a subclass says which."""
         raise NotImplementedError
 
     def _value(self, base: float, steps: int, clock: Clock, rate: float) -> float:
-        """The number after so many steps; `rate` is the highest base value of a rate."""
+        """The number after so many steps; `rate` is the highest base value of a rate.
+
+        A subclass knows how a step changes it.
+        """
         raise NotImplementedError
 
     def _write(self, clock: Clock, value: float) -> str:
+        """Set the number, and say so; a subclass says which."""
         raise NotImplementedError
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_regplus.clock.updates import has_trained
+from keras_regplus.clock.variables import number_of
 
 __all__ = [
     "Rates",
@@ -33,7 +33,7 @@ def optimizers_of(model: keras.Model) -> list[Any]:
 
 
 def rate_of(optimizer: Any) -> float:
-    return float(ops.convert_to_numpy(optimizer.learning_rate))
+    return number_of(optimizer.learning_rate)
 
 
 def rates_in_use(optimizers: Sequence[Any]) -> Rates:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import keras
-from keras import ops
 
 from keras_regplus._checks import boolean, error_text
 from keras_regplus._warnings import OneTimeWarnings, warn_once
@@ -17,6 +16,7 @@ from keras_regplus.callbacks.regularization_scheduler._verification import Verif
 from keras_regplus.clock import wiring
 from keras_regplus.clock.loss_parts import LossParts
 from keras_regplus.clock.model_parts import ignored_regularizers, scheduled_parts, weight_paths
+from keras_regplus.clock.variables import number_of
 from keras_regplus.schedules.serialization import describe
 from keras_regplus.schedules.units import unit_of
 
@@ -241,7 +241,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
     def _penalties_by_path(self) -> dict[str, float]:
         paths = weight_paths(self.model)
         return {
-            f"penalty/{paths[id(weight)]}": float(ops.convert_to_numpy(weight.regularizer(weight)))
+            f"penalty/{paths[id(weight)]}": number_of(weight.regularizer(weight))
             for weight in self.model.trainable_weights
             if weight.regularizer is not None
         }

@@ -13,8 +13,9 @@ from keras import ops
 from keras_regplus.clock import step_context, traces
 from keras_regplus.clock.clock import Clock, Position
 from keras_regplus.clock.model_parts import Site
+from keras_regplus.clock.variables import number_of
 
-__all__ = ["PartCheck", "Probe", "number_of"]
+__all__ = ["PartCheck", "Probe"]
 
 CheckVerdict = Literal[
     "exact", "frozen", "wrong", "never computed", "not in the loss", "not observable"
@@ -155,7 +156,3 @@ class Probe(keras.regularizers.Regularizer):
         if np.allclose(measured, expected, rtol=tolerance, atol=slack):
             return "exact"
         return "frozen" if np.ptp(measured) <= slack else "wrong"
-
-
-def number_of(value: Any) -> float:
-    return float(ops.convert_to_numpy(value))

@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_regplus.clock.clock import Clock
 from keras_regplus.clock.model_parts import scheduled_sites
 from keras_regplus.clock.scheduled import ScheduledMixin, factor_in
+from keras_regplus.clock.variables import number_of
 from keras_regplus.schedules.evaluation import values_at
 from keras_regplus.schedules.serialization import equality_key
 from keras_regplus.schedules.units import unit_of
@@ -115,7 +115,7 @@ class _Factors:
 
     def of(self, schedule: Any, key: Hashable) -> tuple[float, np.ndarray]:
         if key not in self._known:
-            now = _number(factor_in(self._asked[0].eager_context(), schedule))
+            now = number_of(factor_in(self._asked[0].eager_context(), schedule))
             self._known[key] = now, _due(schedule, *self._asked)
         return self._known[key]
 
@@ -143,7 +143,3 @@ def _listed(names: list[str]) -> str:
     names = list(dict.fromkeys(names))
     more = len(names) - _NAMED_AT_MOST
     return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-
-
-def _number(value: Any) -> float:
-    return float(ops.convert_to_numpy(value))

@@ -16,13 +16,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_regplus.callbacks.regularization_scheduler._probe import PartCheck, Probe, number_of
+from keras_regplus.callbacks.regularization_scheduler._probe import PartCheck, Probe
 from keras_regplus.clock import step_context, traces, wiring
 from keras_regplus.clock.clock import Clock, Position
 from keras_regplus.clock.compiled_functions import compiled_functions, forget_traces
 from keras_regplus.clock.model_parts import Site, scheduled_sites
 from keras_regplus.clock.scheduled import factor_in
-from keras_regplus.clock.variables import temporary_variable
+from keras_regplus.clock.variables import number_of, temporary_variable
 from keras_regplus.schedules.units import end_of, unit_of
 
 __all__ = ["PartCheck", "Verification", "verify"]
