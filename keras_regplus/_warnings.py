@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from types import FrameType
 
-__all__ = ["OneTimeWarnings", "RegPlusWarning", "warn", "warn_once"]
+__all__ = ["OneTimeWarnings", "RegPlusWarning", "is_installed", "warn", "warn_once"]
 
 
 class RegPlusWarning(UserWarning):
@@ -89,7 +89,7 @@ def _user_line() -> tuple[int, tuple[str, int]]:
         if not _is_library(frame.f_globals.get("__name__", "")):
             file = frame.f_code.co_filename
             line = level, (file, frame.f_lineno)
-            if not _is_installed(file):
+            if not is_installed(file):
                 return line
             closest = closest or line
         level, frame = level + 1, frame.f_back
@@ -105,6 +105,7 @@ def _is_library(module: str) -> bool:
     return module.split(".", 1)[0] in _LIBRARIES or module.startswith("importlib")
 
 
-def _is_installed(file: str) -> bool:
+def is_installed(file: str) -> bool:
+    """Whether the file belongs to Python or to an installed package, not to the user."""
     is_in_packages = not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
     return is_in_packages or file.startswith(("<frozen", *_INSTALLED))

@@ -12,13 +12,16 @@ from typing import NamedTuple
 
 import pytest
 
+import keras_regplus
+
 pytestmark = pytest.mark.same_on_all_backends
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "messages.md"
+PACKAGE = Path(keras_regplus.__file__).parent  # installed, or beside the tests
 SOURCES = {
-    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in sorted((ROOT / "keras_regplus").rglob("*.py"))
+    path.relative_to(PACKAGE.parent).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted(PACKAGE.rglob("*.py"))
 }
 # Where the functions live that issue what others have written.
 MACHINERY = "keras_regplus/_warnings.py"
