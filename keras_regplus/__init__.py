@@ -13,7 +13,7 @@ import keras
 
 from keras_regplus import callbacks, diagnosis, layers, regularizers, schedules
 from keras_regplus._warnings import RegPlusWarning
-from keras_regplus.clock.scheduled import now
+from keras_regplus.clock.now import now
 from keras_regplus.clock.step_context import at
 
 __version__ = "0.1.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +19,15 @@ for _name, _value in {
     "MPLBACKEND": "Agg",
 }.items():
     os.environ.setdefault(_name, _value)
+
+# Most of the time of a test on JAX goes into compiling, often what another has compiled. Each
+# worker keeps that for itself: JAX writes without a lock. How fast the code runs matters little.
+_compiled_by_jax = tempfile.TemporaryDirectory()
+if os.environ.get("KERAS_BACKEND") == "jax":
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled_by_jax.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("suite")
@@ -42,6 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # Not in pyproject.toml: pytest would import Keras for the class before this file
     # has set the environment.
     config.addinivalue_line("filterwarnings", "error::keras_regplus.RegPlusWarning")
+
+
+def pytest_unconfigure() -> None:
+    _compiled_by_jax.cleanup()
 
 
 @pytest.hookimpl(tryfirst=True)

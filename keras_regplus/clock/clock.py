@@ -26,12 +26,13 @@ from keras_regplus.clock.updates import assign_updates, has_trained, updates_fin
 from keras_regplus.clock.variables import hidden_variable, on_jax
 from keras_regplus.clock.weight_notes import gain_in, note_gain
 
-__all__ = ["Clock", "Position"]
+__all__ = ["Clock", "Position", "UsedByNow"]
 
 
 # What `clock_state` holds, in this order.
 _STATE_FIELDS = ("epoch", "gain", "rate_offset")
 # On JAX the step follows in two parts, as float32 ends with 2**24, and what is observed.
+_MOST_BY_NOW = 16  # a function made anew in each step must not pile up
 _STEP_PARTS = 2**16
 
 
@@ -41,6 +42,13 @@ class Position(NamedTuple):
     step: int
     epoch: int
     gain: float
+
+
+class UsedByNow:
+    """A schedule that `now` gives in the steps of a model, as a part that is observed there."""
+
+    def __init__(self, schedule: Any):
+        self.schedule = schedule
 
 
 class Clock:
@@ -63,7 +71,8 @@ class Clock:
         self._epoch_is_told = self._in_batch = False
         self._evaluations = 0
         self._warnings = OneTimeWarnings("RegularizationScheduler")
-        self.now_was_asked = False
+        self.asked_by_now: dict[Any, UsedByNow] = {}
+        """What `now` was asked for in steps of the model, by schedule."""
         self.epoch_was_asked = False
         self.kept_alive: dict[int, Any] = {}
         """Variables that a trace of a user's function may go on writing to."""
@@ -105,7 +114,13 @@ class Clock:
         parts = [part() for part in self.observations.parts.values()]
         if self.loss_parts is not None and self.loss_parts.penalties_are_unused:
             parts = [p for p in parts if not isinstance(p, keras.regularizers.Regularizer)]
-        return self.now_was_asked or any(part is not None for part in parts)
+        return bool(self.asked_by_now) or any(part is not None for part in parts)
+
+    def used_by_now(self, schedule: Any) -> UsedByNow | None:
+        """The part that stands for a `schedule`; None for more than can be observed."""
+        if schedule not in self.asked_by_now and len(self.asked_by_now) < _MOST_BY_NOW:
+            self.asked_by_now[schedule] = UsedByNow(schedule)
+        return self.asked_by_now.get(schedule)
 
     def position(self) -> Position:
         """Where the training is, read on the host."""

@@ -98,6 +98,10 @@ class Observations:
         inside = [each() for each in self._inside.values()]
         return any(each is not part and each == part for each in inside)
 
+    def is_kept(self, use: Use) -> bool:
+        """Whether a function inside a step that runs eagerly kept it from an earlier step."""
+        return 0 < self._eager_traced[use] < self._eager_steps
+
     def step_done(self, context: StepContext) -> None:
         """Keep what was noted in a step that ends."""
         if context.trace is not None:

@@ -9,19 +9,15 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-import keras
-from keras import ops
-
 from keras_regplus._warnings import warn
 from keras_regplus.clock import step_context
 from keras_regplus.clock.clock import Clock, Position
 from keras_regplus.clock.step_context import StepContext
-from keras_regplus.schedules import ScheduleLike, serialization
+from keras_regplus.schedules import serialization
 from keras_regplus.schedules.evaluation import evaluate
-from keras_regplus.schedules.serialization import checked_schedule
 from keras_regplus.schedules.units import unit_of
 
-__all__ = ["ScheduledMixin"]
+__all__ = ["ScheduledMixin", "factor_in", "note_use", "schedule_in", "warn_no_clock"]
 
 
 class ScheduledMixin:
@@ -54,12 +50,7 @@ class ScheduledMixin:
             return base
         key = self.schedule, base
         value = context.cached(key, lambda: base * factor_in(context, self.schedule))
-        if context.note is not None:
-            context.note(context, self, base, key, value)
-        elif context.given is not None:
-            outer = step_context.context_around(context)
-            if outer is not None and outer.note is not None:
-                outer.note(outer, self, base, ("at", key), value, by_at=True)
+        note_use(context, self, base, key, value)
         return value
 
     def _rate_offset(self) -> Any:
@@ -90,7 +81,7 @@ class ScheduledMixin:
                 cause, where = model, f"the model {model.name!r}"
             saved = self._position is not None
             strength = "the strength it was saved at" if saved else "full strength"
-            _warn_no_clock(cause, where, strength)
+            warn_no_clock(cause, where, strength)
         if self._position is None:
             return None
         return StepContext(self._position._asdict().__getitem__)
@@ -121,79 +112,38 @@ class ScheduledMixin:
         return part
 
 
+def note_use(context: StepContext, part: Any, base: float, key: Any, value: Any) -> None:
+    """Tell the training step in which `context` lies that `part` uses `value` for its `base`."""
+    if context.note is not None:
+        context.note(context, part, base, key, value)
+    elif context.given is not None:
+        outer = step_context.context_around(context)
+        if outer is not None and outer.note is not None:
+            outer.note(outer, part, base, ("at", key), value, by_at=True)
+
+
 def factor_in(context: StepContext, schedule: Any) -> Any:
     """`schedule(t) * gain` in a context."""
     gain = context.value("gain")
     if schedule is None:
         return gain
-    factor = _factor(context, schedule)
+    factor = schedule_in(context, schedule)
     return factor if isinstance(gain, float) and gain == 1.0 else factor * gain
 
 
-def _factor(context: StepContext, schedule: Any) -> Any:
+def schedule_in(context: StepContext, schedule: Any) -> Any:
+    """`schedule(t)` in a context."""
     unit = unit_of(schedule)
     if unit == "epoch" and context.clock is not None:
         context.clock.epoch_was_asked = True
     return evaluate(schedule, context.value(unit) if unit is not None else 0)
 
 
-def now(schedule: ScheduleLike) -> Any:
-    """The value of a schedule at the step that is running, for maths of your own.
-
-    Use it in a model's `call`, in losses, in `compute_loss` or in an activity penalty, for
-    what should follow the training beside penalties and rates: the weight of a KL term, of
-    one of several losses, label smoothing, a temperature. It is live in a compiled step.
-
-    The model needs the callback `RegularizationScheduler`, as for everything scheduled; in a
-    training loop of your own it needs `keras_regplus.at`. `evaluate` and `predict` see what
-    the next training step would see. Outside of any step, and without the callback, the
-    value is 1, as scheduled parts are at full strength.
-
-    Args:
-        schedule: A schedule of `keras_regplus.schedules`, a Keras `LearningRateSchedule`
-            used as a factor, a function, a config, or None for the constant 1. Make it once,
-            outside of the function that calls `now`.
-
-    Returns:
-        The factor, as a float or as a scalar tensor of type `keras.config.floatx()`. The
-        gain that an action of the detector may set is not in it.
-
-    Raises:
-        TypeError: If `schedule` is not a schedule.
-        ValueError: If `schedule` is a name or a config that is unknown.
-
-    Example:
-        >>> import keras
-        >>> import keras_regplus as kr
-        >>> beta = kr.schedules.LinearWarmup(10)
-        >>> with kr.at(step=4):
-        ...     weight = kr.now(beta)
-        >>> round(float(weight), 6)
-        0.4
-
-    References:
-        - [Bowman et al., "Generating Sentences from a Continuous Space"
-          (2016)](https://arxiv.org/abs/1511.06349), for a KL term that is warmed up
-    """
-    schedule = checked_schedule("now", schedule)
-    context = step_context.current_context()
-    if context is None:
-        model, step = step_context.running_step()
-        if model is not None and step == "train_step" and not step_context.in_symbolic_scope():
-            _warn_no_clock(model, f"the model {model.name!r}", "a factor of 1")
-        return 1.0
-    if context.clock is not None:
-        context.clock.now_was_asked = True
-    if schedule is None:
-        return 1.0
-    factor = context.cached(schedule, lambda: _factor(context, schedule))
-    return factor if isinstance(factor, float) else ops.cast(factor, keras.config.floatx())
-
-
 _warned: weakref.WeakSet = weakref.WeakSet()
 
 
-def _warn_no_clock(cause: Any, where: str, strength: str) -> None:
+def warn_no_clock(cause: Any, where: str, strength: str) -> None:
+    """Warn, once for a `cause`, that what is scheduled there does not move."""
     if cause in _warned:
         return
     _warned.add(cause)

@@ -6,6 +6,8 @@ the test knows.
 
 from __future__ import annotations
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -21,6 +23,8 @@ from .models import BACKEND, BATCH, STEPS, X, averages_activities, compiled, in_
 from .rising import NOTHING_TELLS, ours
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than")
+
+here = importlib.import_module(f".inner_functions_{BACKEND}", __package__)
 
 FULL = 0.5
 Y = np.zeros((len(X), 4), "float32")
@@ -244,6 +248,55 @@ def test_the_callback_comes_later():
         fitted(model, callbacks=[])
     run = fitted(model)
     np.testing.assert_allclose(run.loss, FULL * (2.0 + STEPS + np.arange(STEPS)), rtol=1e-5)
+
+
+def in_a_function(way, schedule, **arguments):
+    function = way(lambda x: 0.0 * x + FULL * kr.now(schedule))
+
+    def loss(y, y_pred):
+        return function(mean_of_prediction(y, y_pred))
+
+    return compiled(identity(), loss=loss, **arguments)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the others compile it anew with the step")
+def test_a_function_that_was_compiled_before_the_callback_came_is_told():
+    schedule = rising()
+    model = in_a_function(here.out_of_sight, schedule)
+    with pytest.warns(RegPlusWarning, match=NOTHING_TELLS):
+        fitted(model, callbacks=[])
+    with pytest.warns(RegPlusWarning) as caught:
+        run = fitted(model, epochs=2)
+    np.testing.assert_allclose(run.loss, FULL, rtol=1e-6)
+    assert any(f"now({schedule!r}) (1 from before" in each for each in ours(caught))
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="the others read a live number in it")
+def test_a_function_inside_an_eager_step_is_told():
+    schedule = rising()
+    model = in_a_function(here.in_init, schedule, run_eagerly=True)
+    with pytest.warns(RegPlusWarning, match="did not follow its schedule") as caught:
+        run = fitted(model, epochs=2)
+    np.testing.assert_allclose(run.loss, FULL * 2.0, rtol=1e-6)
+    assert len(ours(caught)) == 1
+    assert f"now({schedule!r}) (kept from" in ours(caught)[0]
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch runs a schedule anew in each step")
+def test_a_schedule_that_reads_more_than_its_argument_is_told():
+    offset = [3.0]
+
+    def schedule(t):
+        return offset[0] + 0.0 * t
+
+    change = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda *_: offset.append(offset.pop() + 1)
+    )
+    model = in_loss(schedule)
+    with pytest.warns(RegPlusWarning, match="did not follow its schedule") as caught:
+        fitted(model, callbacks=[change, RegularizationScheduler()], epochs=2)
+    assert len(ours(caught)) == 1
+    assert "schedule) (4 for 5)" in ours(caught)[0]
 
 
 def test_in_at_and_outside_of_any_step():

@@ -11,10 +11,11 @@ import numpy as np
 
 from keras_regplus.clock.clock import Clock
 from keras_regplus.clock.model_parts import scheduled_sites
-from keras_regplus.clock.scheduled import ScheduledMixin, factor_in
+from keras_regplus.clock.now import still_kept
+from keras_regplus.clock.scheduled import ScheduledMixin, schedule_in
 from keras_regplus.clock.variables import number_of
 from keras_regplus.schedules.evaluation import values_at
-from keras_regplus.schedules.serialization import equality_key
+from keras_regplus.schedules.serialization import describe, equality_key
 from keras_regplus.schedules.units import unit_of
 
 __all__ = ["StrengthCheck", "check_strengths"]
@@ -81,10 +82,11 @@ def check_strengths(
                     check.never_computed.append(name)
                 continue
             key = equality_key(part.schedule)
-            now, due = (base * factor for factor in factors.of(part.schedule, key))
-            wrong = [value for value in values or () if not _is_one_of(value, due)]
+            scale = base * clock.gain
+            now, due = (scale * factor for factor in factors.of(part.schedule, key))
+            wrong = _wrong(values, due)
             if wrong:
-                check.frozen.append(f"{name} ({wrong[0]:g} for {due[-1]:g})")
+                check.frozen.append(_told_wrong(name, wrong, due))
                 now = wrong[0]
             elif told:  # by an `at` in the step, which knows better than the optimizer
                 now = told[-1]
@@ -94,7 +96,32 @@ def check_strengths(
             if identity not in logged:
                 logged.append(identity)
                 check.keys[name] = now
+    check.frozen += _frozen_in_own_maths(model, clock, factors)
     return check
+
+
+def _frozen_in_own_maths(model: keras.Model, clock: Clock, factors: _Factors) -> Iterator[str]:
+    """What `now` gave that did not follow its schedule."""
+    uses = clock.observations.uses()
+    for schedule, part in clock.asked_by_now.items():
+        name = f"now({describe(schedule)})"
+        use = id(part), 1.0, False
+        _, due = factors.of(schedule, equality_key(schedule))
+        wrong = _wrong(uses.get(use), due)
+        if wrong:
+            yield _told_wrong(name, wrong, due)
+        elif clock.observations.is_kept(use):
+            yield f"{name} (kept from an earlier step)"
+    for schedule in still_kept(model, clock):
+        yield f"now({describe(schedule)}) (1 from before this callback came, if it is used at all)"
+
+
+def _wrong(values: list[float] | None, due: np.ndarray) -> list[float]:
+    return [value for value in values or () if not _is_one_of(value, due)]
+
+
+def _told_wrong(name: str, wrong: list[float], due: np.ndarray) -> str:
+    return f"{name} ({wrong[0]:g} for {due[-1]:g})"
 
 
 def _parts_in_training(model: keras.Model) -> Iterator[tuple[str, Any]]:
@@ -107,7 +134,10 @@ def _parts_in_training(model: keras.Model) -> Iterator[tuple[str, Any]]:
 
 
 class _Factors:
-    """What a schedule says now, and may have said at the last step; asked once for all parts."""
+    """What a schedule says now, and may have said at the last step, asked once for all parts.
+
+    The gain is not in it.
+    """
 
     def __init__(self, clock: Clock, updates: int, steps: int):
         self._asked = clock, updates, steps
@@ -115,7 +145,8 @@ class _Factors:
 
     def of(self, schedule: Any, key: Hashable) -> tuple[float, np.ndarray]:
         if key not in self._known:
-            now = number_of(factor_in(self._asked[0].eager_context(), schedule))
+            context = self._asked[0].eager_context()
+            now = 1.0 if schedule is None else number_of(schedule_in(context, schedule))
             self._known[key] = now, _due(schedule, *self._asked)
         return self._known[key]
 
@@ -131,7 +162,7 @@ def _due(schedule: Any, clock: Clock, updates: int, steps: int) -> np.ndarray:
         back = 1 if unit_of(schedule) == "epoch" else 1 + -(-updates // max(steps, 1))
         times = np.arange(max(last - back, 0), last + 1)
     factors = np.ones(1) if schedule is None else values_at(schedule, times)
-    return np.asarray(factors, "float64") * position.gain
+    return np.asarray(factors, "float64")
 
 
 def _is_one_of(value: float, due: Collection[float]) -> bool:
