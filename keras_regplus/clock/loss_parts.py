@@ -12,8 +12,10 @@ Private names of Keras used here, tried with 3.12.4 and 3.15.1: `Trainer._compil
 
 from __future__ import annotations
 
+import traceback
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -173,7 +175,10 @@ class LossParts:
         try:
             do(*arguments)
         except Exception as error:
-            self._error = f"they could not be taken from its loss ({type(error).__name__}: {error})"
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+            said = f"{type(error).__name__}: {error}, at {place}"
+            self._error = f"they could not be taken from its loss ({said})"
 
     def _add_step(
         self, model: keras.Model, record: _Record, total: Any, args: Any, kwargs: Any
