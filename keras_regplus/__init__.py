@@ -36,6 +36,7 @@ __all__ = [
 
 # Packages that training code rarely needs are imported when they are first used.
 _ON_USE = ("histograms", "plots", "testing")
+_WITH_NAMES = ("callbacks", "diagnosis", "layers", "regularizers", "schedules")
 
 
 def custom_objects() -> dict[str, type]:
@@ -66,7 +67,9 @@ def custom_objects() -> dict[str, type]:
 def __getattr__(name: str) -> Any:
     if name in _ON_USE:
         return importlib.import_module(f"keras_regplus.{name}")
-    raise AttributeError(f"module 'keras_regplus' has no attribute {name!r}")
+    where = [module for module in _WITH_NAMES if name in globals()[module].__all__]
+    hint = f". It is `keras_regplus.{where[0]}.{name}`" if where else ""
+    raise AttributeError(f"module 'keras_regplus' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,14 @@ from collections.abc import Hashable
 from pathlib import Path
 from types import FrameType
 
-__all__ = ["OneTimeWarnings", "RegPlusWarning", "is_installed", "warn", "warn_once"]
+__all__ = [
+    "OneTimeWarnings",
+    "RegPlusWarning",
+    "is_called_from",
+    "is_installed",
+    "warn",
+    "warn_once",
+]
 
 
 class RegPlusWarning(UserWarning):
@@ -96,8 +103,19 @@ def _user_line() -> tuple[int, tuple[str, int]]:
     return closest or (2, ("", 0))
 
 
-# torch.compile cannot trace such a walk; this mark keeps it out.
+def is_called_from(package: str) -> bool:
+    """Whether code of a package is on the Python stack."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] == package:
+            return True
+        frame = frame.f_back
+    return False
+
+
+# torch.compile cannot trace such walks; this mark keeps it out.
 _user_line._torchdynamo_disable = True  # type: ignore[attr-defined]
+is_called_from._torchdynamo_disable = True  # type: ignore[attr-defined]
 
 
 def _is_library(module: str) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from keras_regplus._warnings import warn
+from keras_regplus._checks import TF_KERAS
+from keras_regplus._warnings import is_called_from, warn
 from keras_regplus.clock import step_context
 from keras_regplus.clock.clock import Clock, Position
 from keras_regplus.clock.step_context import StepContext
@@ -146,6 +147,8 @@ def warn_no_clock(cause: Any, where: str, strength: str) -> None:
     """Warn, once for a `cause`, that what is scheduled there does not move."""
     if cause in _warned:
         return
+    if is_called_from("tf_keras"):
+        raise TypeError(f"keras_regplus: {TF_KERAS}")
     _warned.add(cause)
     warn(
         f"Nothing tells {where} where the training is, so what is scheduled stays at {strength}. "

@@ -11,6 +11,7 @@ Private names of Keras used here, tried with 3.12.4 and 3.15.1:
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -107,6 +108,20 @@ class entered:
         _stack.contexts.pop()
 
 
+def _by_keyword(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if args:
+            raise TypeError(
+                f"at: `step` and `epoch` must be passed by their names, got {args[0]!r} without "
+                "one. Use `at(step=...)`, `at(epoch=...)` or both."
+            )
+        return function(**kwargs)
+
+    return run
+
+
+@_by_keyword
 @contextlib.contextmanager
 def at(*, step: Any = None, epoch: Any = None) -> Iterator[None]:
     """Tell scheduled penalties and layers where a hand-written training loop is.
@@ -125,7 +140,7 @@ def at(*, step: Any = None, epoch: Any = None) -> Iterator[None]:
             schedule counts epochs. Defaults to None.
 
     Raises:
-        TypeError: If neither is given.
+        TypeError: If neither is given, or one without its name.
         ValueError: If a number is negative, or, when a schedule asks, if the one
             that it counts was not given.
 

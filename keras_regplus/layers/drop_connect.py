@@ -148,5 +148,7 @@ def _checked_layer(layer: Any) -> keras.layers.Layer:
     if not isinstance(layer, _LAYERS):
         rule = f"one of {', '.join(kind.__name__ for kind in _LAYERS)}"
         advice = "Use `ScheduledDropout` after a layer of another kind."
+        if isinstance(layer, type):
+            advice = f"Pass a layer, not its class: `DropConnect({layer.__name__}(10), 0.5)`."
         raise TypeError(error_text("DropConnect", "layer", rule, layer, advice))
     return layer

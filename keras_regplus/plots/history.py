@@ -31,8 +31,8 @@ class HistoryPlotter:
     colour-blind readers. For a single training `plot_history` is shorter.
 
     Args:
-        metric: What `plot` draws by default, as in `history.history`, without `val_`.
-            Defaults to None: name it in each call of `plot`.
+        metric: What `plot` draws by default, as in `history.history`; a leading `val_` is
+            dropped, since both curves are drawn. Defaults to None: name it in each call of `plot`.
         smoothing_std: Standard deviation, in epochs, of the Gaussian that
             smooths the curves, at least 0. Defaults to None: as they are.
 
@@ -173,7 +173,7 @@ def _checked_histories(histories: Any) -> dict[Any, list[History]]:
 
 def _checked_metric(metric: Any) -> Any:
     if metric is None or isinstance(metric, str):
-        return metric
+        return metric and metric.removeprefix("val_")
     advice = "Use a key of `history.history` such as 'loss'."
     raise TypeError(error_text(_OWNER, "metric", "a text", metric, advice))
 

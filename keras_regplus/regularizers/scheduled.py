@@ -9,6 +9,7 @@ import keras
 
 from keras_regplus import schedules
 from keras_regplus._checks import count, error_text, finite_number
+from keras_regplus._warnings import warn_once
 from keras_regplus.clock.scheduled import ScheduledMixin
 from keras_regplus.regularizers._bases import ScheduledNorms, ScheduledRegularizer, scaled
 from keras_regplus.schedules import ScheduleLike, Unit
@@ -16,6 +17,7 @@ from keras_regplus.schedules.serialization import checked_schedule
 from keras_regplus.schedules.units import check_unit
 
 _STRENGTH_ADVICE = "Use a small positive strength such as 1e-4."
+_HUGE = 10.0
 
 
 @keras.saving.register_keras_serializable(package="keras_regplus")
@@ -107,8 +109,10 @@ class ScheduledL1(ScheduledNorms):
     """
 
     def __init__(self, l1: float = 0.01, schedule: ScheduleLike = None):
-        self.l1 = finite_number("ScheduledL1", "l1", l1, minimum=0, advice=_STRENGTH_ADVICE)
+        self.l1 = _checked_strength("ScheduledL1", "l1", l1)
         self.schedule = checked_schedule("ScheduledL1", schedule)
+        if self.schedule is None:
+            _warn_of_defaults(ScheduledL1, (self.l1,), "1e-4, schedules.LinearWarmup(1000)")
 
     def _arguments(self) -> dict[str, Any]:
         return {"l1": self.l1}
@@ -155,8 +159,10 @@ class ScheduledL2(ScheduledNorms):
     """
 
     def __init__(self, l2: float = 0.01, schedule: ScheduleLike = None):
-        self.l2 = finite_number("ScheduledL2", "l2", l2, minimum=0, advice=_STRENGTH_ADVICE)
+        self.l2 = _checked_strength("ScheduledL2", "l2", l2)
         self.schedule = checked_schedule("ScheduledL2", schedule)
+        if self.schedule is None:
+            _warn_of_defaults(ScheduledL2, (self.l2,), "1e-4, schedules.LinearWarmup(1000)")
 
     def _arguments(self) -> dict[str, Any]:
         return {"l2": self.l2}
@@ -205,8 +211,9 @@ class ScheduledL1L2(ScheduledNorms):
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, schedule: ScheduleLike = None):
-        self.l1 = finite_number("ScheduledL1L2", "l1", l1, minimum=0, advice=_STRENGTH_ADVICE)
-        self.l2 = finite_number("ScheduledL1L2", "l2", l2, minimum=0, advice=_STRENGTH_ADVICE)
+        self.l1 = _checked_strength("ScheduledL1L2", "l1", l1)
+        self.l2 = _checked_strength("ScheduledL1L2", "l2", l2)
+        _warn_of_defaults(ScheduledL1L2, (self.l1, self.l2), "1e-5, 1e-4, schedules.LinearWarmup(1000)")
         self.schedule = checked_schedule("ScheduledL1L2", schedule)
 
     def _arguments(self) -> dict[str, Any]:
@@ -257,9 +264,12 @@ class WarmupL1L2(ScheduledNorms):
           (2005)](https://doi.org/10.1111/j.1467-9868.2005.00503.x)
     """
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0, warmup: int = 1000, unit: Unit = "step"):
-        self.l1 = finite_number("WarmupL1L2", "l1", l1, minimum=0, advice=_STRENGTH_ADVICE)
-        self.l2 = finite_number("WarmupL1L2", "l2", l2, minimum=0, advice=_STRENGTH_ADVICE)
+    def __init__(
+        self, l1: float = 0.0, l2: float = 0.0, *, warmup: int = 1000, unit: Unit = "step"
+    ):
+        self.l1 = _checked_strength("WarmupL1L2", "l1", l1)
+        self.l2 = _checked_strength("WarmupL1L2", "l2", l2)
+        _warn_of_defaults(WarmupL1L2, (self.l1, self.l2), "l2=1e-4, warmup=1000")
         self.warmup = count(
             "WarmupL1L2",
             "warmup",
@@ -292,8 +302,9 @@ def get(
 
     Args:
         identifier: None, a regularizer, a function, a config, or a name: `"scheduled_l2"`,
-            `"ScheduledL2"` and the like give the class with its defaults; any other
-            name goes to `keras.regularizers.get`.
+            `"ScheduledL2"` and the like give the class with its default strength and no
+            schedule, which is worth a warning; any other name goes to
+            `keras.regularizers.get`.
 
     Returns:
         A regularizer, or None for None.
@@ -304,8 +315,9 @@ def get(
 
     Example:
         >>> from keras_regplus import regularizers
-        >>> regularizers.get("scheduled_l2")
-        ScheduledL2(l2=0.01, schedule=None)
+        >>> config = {"class_name": "keras_regplus>ScheduledL2", "config": {"l2": 1e-4}}
+        >>> regularizers.get(config)
+        ScheduledL2(l2=0.0001, schedule=None)
     """
     if not isinstance(identifier, str):
         return keras.regularizers.get(identifier)
@@ -355,3 +367,28 @@ def _as_regularizer(identifier: Any) -> keras.regularizers.Regularizer:
 
 def _named_strengths(l1: float, l2: float) -> dict[str, float]:
     return {f"/{name}": value for name, value in (("l1", l1), ("l2", l2)) if value}
+
+
+def _checked_strength(owner: str, name: str, value: Any) -> float:
+    strength = finite_number(owner, name, value, minimum=0, advice=_STRENGTH_ADVICE)
+    if strength >= _HUGE:
+        warn_once(
+            f"{owner}: `{name}` is {strength:g}, which drowns any loss: usual strengths lie "
+            "between 1e-6 and 0.1. If it was meant to be a number of steps, name it: "
+            "`warmup=1000`, or a schedule such as `LinearWarmup(1000)`.",
+            cause=(owner, name, "huge"),
+        )
+    return strength
+
+
+def _warn_of_defaults(cls: type, strengths: tuple[float, ...], example: str) -> None:
+    """Warn if a class was called without a strength, as Keras does when it is given the class."""
+    # A number that a user passes is another object than the default that it may be equal to.
+    defaults = cls.__init__.__defaults__  # type: ignore[misc]
+    if all(any(value is default for default in defaults) for value in strengths):
+        warn_once(
+            f"{cls.__name__}: made without arguments, its strength is {max(strengths):g} from the "
+            "first step to the last. Pass an object, not the class or its name: "
+            f"`{cls.__name__}({example})`.",
+            cause=(cls, "defaults"),
+        )

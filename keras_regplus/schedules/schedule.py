@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -61,12 +61,17 @@ class Schedule:
     unit: Unit | None = "step"
     ends_at: int | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__call__" in vars(cls):
+            cls.__call__ = _refusing_weights(cls.__call__)  # type: ignore[assignment, method-assign]
+
     def __call__(self, t: Any) -> Any:
         """The factor at time `t`.
 
         Args:
-            t: Steps or epochs finished: a number or a tensor of any integer or float dtype,
-                at least 0.
+            t: Steps or epochs finished: a number or a scalar of any integer or float dtype, or
+                an array of whole numbers; at least 0.
 
         Returns:
             A float32 scalar of at least 0. For an array of times it may be an array of
@@ -74,6 +79,8 @@ class Schedule:
 
         Raises:
             NotImplementedError: If the subclass does not define it.
+            TypeError: If `t` is an array of floats, as the weights of a layer are: a
+                schedule is no regularizer.
 
         Example:
             >>> from keras_regplus import schedules
@@ -161,3 +168,18 @@ class Schedule:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+
+def _refusing_weights(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    @functools.wraps(call)
+    def run(self: Any, t: Any) -> Any:
+        # Keras takes anything that can be called for a regularizer, and calls it with the weights.
+        if len(getattr(t, "shape", ())) and "float" in str(getattr(t, "dtype", "")):
+            raise TypeError(
+                f"{type(self).__name__}: `t` must be a number, or whole numbers in an array, got "
+                f"floats of shape {tuple(t.shape)}. A schedule is no regularizer, constraint or "
+                f"initializer: for a penalty write `ScheduledL2(1e-3, {self!r})`."
+            )
+        return call(self, t)
+
+    return run

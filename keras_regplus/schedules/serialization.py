@@ -7,8 +7,10 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 
 from keras_regplus._checks import error_text
+from keras_regplus._warnings import warn_once
 from keras_regplus.schedules.functions import is_function, is_registered, name_of
 from keras_regplus.schedules.schedule import Schedule
 from keras_regplus.schedules.shapes import Constant
@@ -30,6 +32,11 @@ __all__ = [
 
 # How deep schedules may be made of schedules. Python itself gives up at a few hundred levels.
 MOST_LEVELS = 32
+
+# What the schedules of Keras call their values, and what makes them grow.
+_RATES = ("initial_learning_rate", "warmup_target", "end_learning_rate", "values")
+_GROWTH = ("decay_rate", "m_mul")
+_LOWEST_FACTOR = 0.1
 
 _BY_NAME = {"constant": Constant, "Constant": Constant}
 
@@ -174,7 +181,26 @@ def checked_schedule(owner: str, schedule: Any) -> Any:
     """What `get` gives for the argument `schedule` of `owner`."""
     if schedule is None:
         return None
-    return checked_part(owner, "schedule", schedule, "None, ")
+    checked = checked_part(owner, "schedule", schedule, "None, ")
+    if type(checked).__module__.startswith("keras."):
+        _warn_of_learning_rates(owner, checked)
+    return checked
+
+
+def _warn_of_learning_rates(owner: str, schedule: Any) -> None:
+    """Warn of a schedule of Keras whose values are learning rates and no factors."""
+    # Not computed: on JAX that would compile for seconds.
+    config = schedule.get_config()
+    rates = [rate for name in _RATES for rate in np.ravel(config.get(name) or 0.0)]
+    grows = any((config.get(name) or 0.0) > 1.0 for name in _GROWTH)
+    if 0.0 < max(rates) < _LOWEST_FACTOR and not grows:
+        kind = type(schedule).__name__
+        warn_once(
+            f"{owner}: `schedule` is a {kind} that never rises above {max(rates):.2g}. Its value "
+            "is a factor of the strength or rate, not a learning rate: let it begin or end at 1, "
+            f"as `{kind}(1.0, ...)` does.",
+            cause=(owner, "learning rate"),
+        )
 
 
 def checked_part(owner: str, name: str, part: Any, also: str = "") -> Any:

@@ -195,13 +195,13 @@ SUBJECTS = [
     Subject(
         regularizers.ScheduledL1,
         "regularizer",
-        calls=[{}, {"l1": 0.1, "schedule": WARM}],
+        calls=[{"l1": 1e-4}, {"l1": 0.1, "schedule": WARM}],
         bad={"l1": STRENGTHS, "schedule": SCHEDULES},
     ),
     Subject(
         regularizers.ScheduledL2,
         "regularizer",
-        calls=[{}, {"l2": 0.1, "schedule": WARM_EPOCHS}, {"l2": 0.1, "schedule": COSINE}],
+        calls=[{"l2": 1e-4}, {"l2": 0.1, "schedule": WARM_EPOCHS}, {"l2": 0.1, "schedule": COSINE}],
         bad={"l2": STRENGTHS, "schedule": SCHEDULES},
     ),
     Subject(

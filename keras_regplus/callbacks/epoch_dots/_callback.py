@@ -10,9 +10,8 @@ import weakref
 from collections.abc import Iterable
 from typing import IO, Any, Protocol
 
-import keras
-
 from keras_regplus._checks import boolean, count, error_text, finite_number
+from keras_regplus.callbacks._base import Callback
 from keras_regplus.callbacks._chief import is_chief
 from keras_regplus.callbacks.epoch_dots._layout import ClassicLayout, WrappedLayout
 from keras_regplus.callbacks.epoch_dots._output import Output
@@ -37,7 +36,7 @@ class HasDiagnosis(Protocol):
     def diagnosis(self) -> object: ...
 
 
-class EpochDots(keras.callbacks.Callback):
+class EpochDots(Callback):
     """Prints a dot for each epoch, and all metrics every `report_every` epochs.
 
     Use it with `verbose=0` for trainings of hundreds of short epochs, where a line

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
-from keras_regplus._checks import boolean, checked_mode, count
+from keras_regplus._checks import boolean, checked_mode, count, explains
 from keras_regplus._warnings import OneTimeWarnings, warn
+from keras_regplus.callbacks._base import Callback
 from keras_regplus.callbacks._chief import is_chief
 from keras_regplus.callbacks.overfitting_detector._action_runner import ActionRunner
 from keras_regplus.callbacks.overfitting_detector._arguments import (
@@ -38,7 +39,7 @@ __all__ = ["OverfittingDetector"]
 _OWNER = "OverfittingDetector"
 
 
-class OverfittingDetector(keras.callbacks.Callback):
+class OverfittingDetector(Callback):
     """Compares a training metric with its `val_` twin and says whether the model overfits.
 
     Use it wherever `EarlyStopping` would do: it looks at both curves and at their
@@ -138,6 +139,13 @@ class OverfittingDetector(keras.callbacks.Callback):
         ('overfitting', True)
     """
 
+    @explains(
+        _OWNER,
+        patience="It waits as long as the noise of the curves asks for: take it out, and use "
+        "`start_from_epoch` to ignore the first epochs.",
+        min_delta="It compares differences with the noise of the curves: take it out.",
+        baseline="It compares a model with itself: take it out.",
+    )
     def __init__(
         self,
         monitor: str | Sequence[str] | None = None,

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import keras
 
-from keras_regplus._checks import boolean, error_text
+from keras_regplus._checks import boolean, error_text, explains
 from keras_regplus._warnings import OneTimeWarnings, warn_once
+from keras_regplus.callbacks._base import Callback
 from keras_regplus.callbacks.regularization_scheduler._cut_short import cut_short, updates_in
 from keras_regplus.callbacks.regularization_scheduler._strengths import check_strengths
 from keras_regplus.callbacks.regularization_scheduler._verification import Verification, verify
@@ -21,10 +22,11 @@ from keras_regplus.schedules.serialization import describe
 from keras_regplus.schedules.units import unit_of
 
 _OWNER = "RegularizationScheduler"
+_NO_SCHEDULES = "Schedules go to the regularizers and layers, as in `ScheduledL2(1e-3, schedule)`."
 _KEYS = ("data_loss", "penalty", "strength", "rate")
 
 
-class RegularizationScheduler(keras.callbacks.Callback):
+class RegularizationScheduler(Callback):
     """Lets each scheduled penalty and layer of a model follow the training, and logs them.
 
     Use it in every `fit` of a model with scheduled penalties or layers: without it
@@ -82,6 +84,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
         [0.05, 0.1, 0.1]
     """
 
+    @explains(_OWNER, schedule=_NO_SCHEDULES, schedules=_NO_SCHEDULES)
     def __init__(
         self,
         log: bool | Iterable[Literal["data_loss", "penalty", "strength", "rate"]] = True,
@@ -128,6 +131,7 @@ class RegularizationScheduler(keras.callbacks.Callback):
             the measured and expected values.
 
         Raises:
+            TypeError: If `model` is not a model of Keras 3.
             ValueError: If the model has no optimizer, Keras runs in NNX mode, or the
                 optimizers in a `MultiOptimizer` accumulate over different numbers of batches.
 
@@ -142,6 +146,10 @@ class RegularizationScheduler(keras.callbacks.Callback):
             >>> print(scheduler.verify(model, np.ones((4, 2)), np.ones((4, 1))))
             net/dense/kernel: exact
         """
+        if not isinstance(model, keras.Model):
+            advice = "Call it as `verify(model, x, y)`, with a batch."
+            rule = "a compiled model of Keras 3"
+            raise TypeError(error_text("verify", "model", rule, model, advice))
         return verify(model, x, y, sample_weight)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -294,8 +302,7 @@ def _checked_keys(log: Any) -> frozenset[str]:
         return frozenset(_KEYS if log else ())
     rule = f"True, False or a list of names out of {', '.join(map(repr, _KEYS))}"
     if callable(log) or isinstance(log, str) or not hasattr(log, "__iter__"):
-        advice = "Schedules go to the regularizers and layers, as in `ScheduledL2(1e-3, schedule)`."
-        raise TypeError(error_text(_OWNER, "log", rule, log, advice))
+        raise TypeError(error_text(_OWNER, "log", rule, log, _NO_SCHEDULES))
     names = list(log)
     if not set(names) <= set(_KEYS):
         raise ValueError(error_text(_OWNER, "log", rule, log, "Check the names."))

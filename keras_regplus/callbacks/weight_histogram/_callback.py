@@ -14,6 +14,7 @@ import keras
 from keras_regplus._checks import boolean, count, error_text, one_of
 from keras_regplus._warnings import OneTimeWarnings
 from keras_regplus._weight_choice import Choice, checked_choice, is_chosen
+from keras_regplus.callbacks._base import Callback
 from keras_regplus.callbacks._chief import is_chief
 from keras_regplus.callbacks.weight_histogram._names import tags_of_weights
 from keras_regplus.callbacks.weight_histogram._records import Recorder
@@ -30,7 +31,7 @@ __all__ = ["WeightHistogram"]
 _OWNER = "WeightHistogram"
 
 
-class WeightHistogram(keras.callbacks.Callback):
+class WeightHistogram(Callback):
     """Writes histograms of the model's weights for TensorBoard.
 
     Use it to watch how each weight changes, on any backend, without TensorFlow,
