@@ -1,4 +1,4 @@
-"""Draw the pictures of `docs/diagnosis.md` that explain the criterion.
+"""Draw the pictures of `docs/diagnosis.md` and `docs/criterion.md`.
 
     python -m benchmarks.detection.pictures docs/images
 

@@ -42,7 +42,7 @@ class TrendTracker(Tracker):
     of the values.
 
     `python -m benchmarks.detection` scores it on real histories of small networks, and
-    `docs/diagnosis.md` has the figures. Its weaknesses: where single validation values
+    `docs/criterion_figures.md` has the figures. Its weaknesses: where single validation values
     scatter by 5 % or more it may call a plateau overfitting, seldom with a confidence of
     0.9; it may stop a training whose validation curve is flat and noisy from the first epoch
     on; it cannot foresee a second descent; and one run may not show what the mean of many
