@@ -6,6 +6,7 @@ what to do. `owner` is the class that is being constructed.
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ __all__ = [
     "boolean",
     "checked_mode",
     "count",
+    "did_you_mean",
     "error_text",
     "finite_number",
     "one_of",
@@ -29,6 +31,21 @@ MODE_ADVICE = "Use 'min' for losses and 'max' for accuracies."
 def error_text(owner: str, name: str, rule: str, value: Any, advice: str) -> str:
     """The text of a three-part error; `advice` is a sentence with its full stop."""
     return f"{owner}: `{name}` must be {rule}, got {_short(value)}. {advice}"
+
+
+def did_you_mean(names: Iterable[str], known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """A question that offers the `known` names most like each of `names`; empty without any.
+
+    `likeness` is what `difflib` counts from 0 to 1, here without regard to case.
+    """
+    in_lower_case = {each.lower(): each for each in known}
+    close = [
+        in_lower_case[each]
+        for name in names
+        for each in difflib.get_close_matches(name.lower(), in_lower_case, 2, likeness)
+    ]
+    offered = " or ".join(f"`{each}`" for each in dict.fromkeys(close))
+    return f"Did you mean {offered}?" if offered else ""
 
 
 def _short(value: Any) -> str:
