@@ -80,8 +80,8 @@ class EpochDots(keras.callbacks.Callback):
             last epoch. The best epoch has the lowest `val_loss`, without validation
             the lowest `loss`; where a `RegularizationScheduler` logs `data_loss` in
             every epoch, that is compared. Defaults to False.
-        wrap: Whether lines end at the width of the terminal, or at 100 characters
-            without a terminal, and each line of dots begins with the number of its
+        wrap: Whether lines of dots, too, end at the width of the terminal, or at 100
+            characters without a terminal, and each of them begins with the number of its
             first epoch. Defaults to False: only reports end a line of dots.
         file: A stream of text, or the path of a file to append to; a missing file
             is created with its folders. Defaults to None: the current `sys.stdout`.
@@ -112,7 +112,8 @@ class EpochDots(keras.callbacks.Callback):
     References:
         - [Overfit and underfit](https://www.tensorflow.org/tutorials/keras/overfit_and_underfit),
           the tutorial that uses `tensorflow_docs.modeling.EpochDots`: with the default
-          arguments the output is the same, apart from the newline at the end.
+          arguments Keras's metrics are printed in the same way, apart from the newline at
+          the end, and from lines that are too long for a terminal.
     """
 
     def __init__(

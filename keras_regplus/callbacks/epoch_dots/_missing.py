@@ -31,8 +31,10 @@ class MissingMetrics:
 
     def check(self, logs: Any, *, is_over: bool = False) -> None:
         """Look at the logs of a report; validation may come later until training is over."""
+        if not self._patterns:
+            return
         self._names.update(map(str, logs or ()))
-        if not self._patterns or not self._names:
+        if not self._names:
             return
         missing = self._missing(is_over)
         if len(missing) < len(self._patterns):
