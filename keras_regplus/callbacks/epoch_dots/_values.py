@@ -64,13 +64,14 @@ def _is_redundant(
     name: str, names: Collection[str], values: Mapping[str, Any], digits: int | None
 ) -> bool:
     """Whether it is a penalty of 0, or a `data_loss` beside the same `loss`."""
-    prefix = "val_" if name.startswith("val_") else ""
-    has_no_penalty = as_float(values.get(f"{prefix}penalty")) == 0
-    loss = f"{prefix}loss"
-    if name != f"{prefix}data_loss" or loss not in names:
-        return name == f"{prefix}penalty" and has_no_penalty
-    both = (text_of(values[each], digits, precise=True) for each in (name, loss))
-    return has_no_penalty or len(set(both)) == 1
+    if name in ("penalty", "val_penalty"):
+        return as_float(values[name]) == 0
+    loss = name.replace("data_loss", "loss")
+    if name not in ("data_loss", "val_data_loss") or loss not in names:
+        return False
+    texts = {text_of(values[each], digits, precise=True) for each in (name, loss)}
+    has_no_penalty = as_float(values.get(name.replace("data_loss", "penalty"))) == 0
+    return has_no_penalty or len(texts) == 1
 
 
 def is_match(pattern: re.Pattern[str], name: str) -> bool:
