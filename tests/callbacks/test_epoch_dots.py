@@ -452,6 +452,7 @@ def test_metrics_that_a_training_does_not_have_give_one_warning(capsys, metrics,
         ("val_loss", [TRAINED, VALIDATED, TRAINED]),
         # One list for all trainings, also those without a scheduler or a detector.
         (["loss", "data_loss", "strength/.*", "overfitting_score", "mae"], [TRAINED]),
+        (["loss", "strength/one/kernel"], [{"loss": 1, "strength/ones/kernel": 1}]),
         ("loss", [{}, None]),
         ("loss", []),
     ],

@@ -113,6 +113,17 @@ MANY = {"accuracy": 0.5, "loss": 1, "recall": [0.25, 0.5], "val_accuracy": 0.5, 
             "Epoch: 0, accuracy:0.5000,  loss:1.0000,  recall:[0.25, 0.5],  val_accuracy:0.5000,"
             "  val_loss:2.0000,  \n",
         ),
+        # The last column stays free: some terminals go on in the next line when it is full.
+        (
+            62,
+            "Epoch: 0, accuracy:0.5000,  loss:1.0000,  recall:[0.25, 0.5],\n"
+            "  val_accuracy:0.5000,  val_loss:2.0000\n",
+        ),
+        (
+            61,
+            "Epoch: 0, accuracy:0.5000,  loss:1.0000,\n"
+            "  recall:[0.25, 0.5],  val_accuracy:0.5000,\n  val_loss:2.0000\n",
+        ),
         # The blanks at the end are the first to go.
         (
             102,
