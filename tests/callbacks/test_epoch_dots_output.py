@@ -122,7 +122,7 @@ MANY = {"accuracy": 0.5, "loss": 1, "recall": [0.25, 0.5], "val_accuracy": 0.5, 
         (
             61,
             "Epoch: 0, accuracy:0.5000,  loss:1.0000,\n"
-            "  recall:[0.25, 0.5],  val_accuracy:0.5000,\n  val_loss:2.0000\n",
+            "  recall:[0.25, 0.5],  val_accuracy:0.5000,  val_loss:2.0000\n",
         ),
         # The blanks at the end are the first to go.
         (
