@@ -6,66 +6,27 @@ what to do. `owner` is the class that is being constructed.
 
 from __future__ import annotations
 
-import functools
 import math
 import numbers
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "MODE_ADVICE",
-    "TF_KERAS",
-    "belongs_to_tf_keras",
     "boolean",
     "checked_mode",
     "count",
     "error_text",
-    "explains",
     "finite_number",
     "one_of",
 ]
 
 _LONGEST_VALUE = 300
 
-TF_KERAS = (
-    "the model must be one of Keras 3, got one of `tf_keras`. Import `keras`, not `tf_keras`, "
-    "everywhere, and do not set TF_USE_LEGACY_KERAS."
-)
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-MODE_ADVICE = "Use 'min' for losses and 'max' for accuracies."
-
 
 def error_text(owner: str, name: str, rule: str, value: Any, advice: str) -> str:
     """The text of a three-part error; `advice` is a sentence with its full stop."""
     return f"{owner}: `{name}` must be {rule}, got {_short(value)}. {advice}"
-
-
-def belongs_to_tf_keras(cls: type) -> bool:
-    """Whether a class comes from Keras 2, under one of its names."""
-    old = ("tf_keras.", "tensorflow.python.keras.")
-    return any(base.__module__.startswith(old) for base in cls.__mro__)
-
-
-def explains(owner: str, **advice: str) -> Callable[[_Function], _Function]:
-    """Have a function say what to do about keywords that users of other tools try.
-
-    `advice` has a sentence for each keyword that the function does not have.
-    """
-
-    def decorate(function: _Function) -> _Function:
-        @functools.wraps(function)
-        def run(*args: Any, **kwargs: Any) -> Any:
-            for name, sentence in advice.items():
-                if name in kwargs:
-                    rule = "left out, since there is no such argument"
-                    raise TypeError(error_text(owner, name, rule, kwargs[name], sentence))
-            return function(*args, **kwargs)
-
-        return run  # type: ignore[return-value]
-
-    return decorate
 
 
 def _short(value: Any) -> str:

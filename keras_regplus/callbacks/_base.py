@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from keras_regplus._checks import TF_KERAS, belongs_to_tf_keras
+from keras_regplus._hints import TF_KERAS, belongs_to_tf_keras
 
 __all__ = ["Callback"]
 

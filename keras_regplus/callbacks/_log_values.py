@@ -7,10 +7,19 @@ from typing import Any
 
 from keras_regplus.histories.metric_choice import is_lost
 
-__all__ = ["SCORE_KEY", "as_float", "data_loss_is_lost", "is_no_number"]
+__all__ = ["SCORE_KEY", "as_float", "data_loss_is_lost", "is_no_number", "is_of_package"]
 
 SCORE_KEY = "overfitting_score"
 """The detector's entry in the logs."""
+
+_NAMES = frozenset(("data_loss", "penalty", SCORE_KEY))
+_FOLDERS = ("strength/", "rate/", "penalty/")
+
+
+def is_of_package(name: str) -> bool:
+    """Whether it is the name of an entry that this package writes, such as `"val_penalty"`."""
+    bare = name.removeprefix("val_")
+    return bare in _NAMES or bare.startswith(_FOLDERS)
 
 
 def as_float(value: Any) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from keras_regplus._checks import TF_KERAS
+from keras_regplus._hints import TF_KERAS
 from keras_regplus._warnings import is_called_from, warn
 from keras_regplus.clock import step_context
 from keras_regplus.clock.clock import Clock, Position

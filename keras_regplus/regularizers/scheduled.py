@@ -213,7 +213,9 @@ class ScheduledL1L2(ScheduledNorms):
     def __init__(self, l1: float = 0.0, l2: float = 0.0, schedule: ScheduleLike = None):
         self.l1 = _checked_strength("ScheduledL1L2", "l1", l1)
         self.l2 = _checked_strength("ScheduledL1L2", "l2", l2)
-        _warn_of_defaults(ScheduledL1L2, (self.l1, self.l2), "1e-5, 1e-4, schedules.LinearWarmup(1000)")
+        _warn_of_defaults(
+            ScheduledL1L2, (self.l1, self.l2), "1e-5, 1e-4, schedules.LinearWarmup(1000)"
+        )
         self.schedule = checked_schedule("ScheduledL1L2", schedule)
 
     def _arguments(self) -> dict[str, Any]:

@@ -304,6 +304,165 @@ def test_digits_are_significant_ones(capsys, digits, value, expected):
     assert printed(capsys, [0], {"a": value}, digits=digits) == f"\nEpoch: 0, a:{expected},  \n."
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("strength/net/dense/kernel", 1.5e-05, "1.5e-05"),
+        ("strength/net/dense/kernel", 1e-4, "0.0001"),
+        ("strength/net/dense/kernel", 0.00025, "0.00025"),
+        ("strength/net/dense/kernel", 0.0012345, "0.0012"),
+        ("strength/net/dense/kernel", 0.0, "0.0000"),
+        ("rate/drop", 0.5, "0.5000"),
+        ("rate/drop", np.float32(2e-5), "2e-05"),
+        ("penalty", 0.00012345, "0.000123"),
+        ("val_penalty", 1.23456e-7, "1.23e-07"),
+        ("penalty/net/dense/kernel", 4e-5, "4e-05"),
+        ("data_loss", 3e-9, "3e-09"),
+        ("val_data_loss", float("nan"), "nan"),
+        ("overfitting_score", 3.21e-5, "3.21e-05"),
+        ("gain", 1.5e-05, "0.0000"),
+        ("loss", 1.5e-05, "0.0000"),
+        ("val_loss", 0.00012, "0.0001"),
+        ("rate", 1.5e-05, "0.0000"),
+    ],
+)
+def test_small_numbers_of_this_package_are_told_apart_and_those_of_keras_as_published(
+    capsys, name, value, expected
+):
+    assert printed(capsys, [0], {name: value}) == f"\nEpoch: 0, {name}:{expected},  \n."
+
+
+def test_a_small_gap_is_not_a_gap_of_nothing(capsys):
+    detector = SimpleNamespace(diagnosis=SimpleNamespace(dot="!", gap=4.5e-5))
+    assert printed(capsys, [0], {}, detector=detector) == "\nEpoch: 0, gap:4.5e-05,  \n!"
+
+
+BASELINE = {
+    "loss": 0.5,
+    "data_loss": 0.5,
+    "penalty": 0.0,
+    "val_loss": 0.75,
+    "val_data_loss": 0.75,
+    "val_penalty": 0.0,
+}
+BOTH = "loss:0.5000,  val_loss:0.7500,  "
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "expected"),
+    [
+        ({}, {}, BOTH),
+        ({"val_penalty": np.float32(0), "penalty": 0}, {}, BOTH),
+        # Without a penalty the two losses differ by rounding at the most.
+        ({"data_loss": 0.5000001}, {"digits": 8}, "loss:0.5,  val_loss:0.75,  "),
+        # A penalty too small to be seen in the loss.
+        (
+            {"penalty": 2e-6, "data_loss": 0.499998},
+            {},
+            "loss:0.5000,  penalty:2e-06,  val_loss:0.7500,  ",
+        ),
+        (
+            {"penalty": 0.25, "data_loss": 0.25},
+            {},
+            "data_loss:0.2500,  loss:0.5000,  penalty:0.2500,  val_loss:0.7500,  ",
+        ),
+        # The losses look alike with four decimals only.
+        (
+            {"loss": 9e-6, "penalty": 4e-6, "data_loss": 5e-6},
+            {},
+            "data_loss:5e-06,  loss:0.0000,  penalty:4e-06,  val_loss:0.7500,  ",
+        ),
+        (
+            {"val_penalty": float("nan"), "val_data_loss": float("nan")},
+            {},
+            "loss:0.5000,  val_data_loss:nan,  val_loss:0.7500,  val_penalty:nan,  ",
+        ),
+        # What is named is shown, and so is a loss that no other one stands for.
+        ({}, {"metrics": ["penalty", "loss"]}, "penalty:0.0000,  loss:0.5000,  "),
+        ({}, {"metrics": ["data_loss", "loss"]}, "data_loss:0.5000,  loss:0.5000,  "),
+        ({}, {"metrics": "(data|pen).*"}, "data_loss:0.5000,  "),
+        ({}, {"metrics": ".*"}, BOTH),
+    ],
+)
+def test_reports_leave_out_what_a_model_without_penalties_repeats(
+    capsys, changes, arguments, expected
+):
+    logs = {**BASELINE, **changes}
+    assert printed(capsys, [0], dict(logs), **arguments) == f"\nEpoch: 0, {expected}\n."
+
+
+def test_a_summary_without_penalties_tells_the_best_epoch_by_a_loss_that_it_shows(capsys):
+    assert summarised(capsys, [BASELINE]) == (
+        f"First epoch: 1, {BOTH}\nBest epoch: 1 (val_loss), {BOTH}\nLast epoch: 1, {BOTH}\n"
+    )
+
+
+def warned_of_metrics(metrics, *trainings):
+    """What is said about `metrics` in trainings, each with the logs of its epochs."""
+    dots = EpochDots(metrics=metrics, report_every=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for epochs in trainings:
+            dots.on_train_begin()
+            for epoch, logs in enumerate(epochs):
+                dots.on_epoch_end(epoch, logs)
+            dots.on_train_end(epochs[-1] if epochs else None)
+    return [str(each.message) for each in caught if each.category is RegPlusWarning]
+
+
+TRAINED = {"accuracy": 0.5, "loss": 0.25}
+VALIDATED = {**TRAINED, "val_accuracy": 0.5, "val_loss": 0.25}
+WARNING = "EpochDots: `metrics` must name metrics of this training "
+
+
+@pytest.mark.parametrize(
+    ("metrics", "logs", "message"),
+    [
+        (["los"], TRAINED, "('accuracy', 'loss'), got 'los'. Did you mean `loss`?"),
+        ("Loss", {"loss": 1}, "('loss'), got 'Loss'. Did you mean `loss`?"),
+        ("f1", TRAINED, "('accuracy', 'loss'), got 'f1'. Name some of these."),
+        (
+            ["los", "acuracy"],
+            TRAINED,
+            "('accuracy', 'loss'), got 'los', 'acuracy'. Did you mean `loss` or `accuracy`?",
+        ),
+        (["loss", "acuracy"], TRAINED, "('accuracy', 'loss'), got 'acuracy'. Did you mean"),
+        (
+            "val_los",
+            {"loss": 1, "val_loss": 2},
+            "('loss', 'val_loss'), got 'val_los'. Did you mean `val_loss`?",
+        ),
+        ("val_loss", TRAINED, "('accuracy', 'loss'), got 'val_loss'. Did you mean `loss`?"),
+        ("b.+", {f"a{n:02d}": 1 for n in range(23)}, "'a19' and 3 more), got 'b.+'. Name"),
+    ],
+)
+def test_metrics_that_a_training_does_not_have_give_one_warning(capsys, metrics, logs, message):
+    (warning,) = warned_of_metrics(metrics, [logs] * 3, [logs] * 3)
+    assert warning.startswith(WARNING)
+    assert message in warning
+
+
+@pytest.mark.parametrize(
+    ("metrics", "epochs"),
+    [
+        (None, [TRAINED]),
+        (["loss", "val_loss"], [TRAINED]),
+        (["accuracy", "val_accuracy", "val_.*"], [TRAINED]),
+        # With `validation_freq` it comes later.
+        ("val_loss", [TRAINED, VALIDATED, TRAINED]),
+        # One list for all trainings, also those without a scheduler or a detector.
+        (["loss", "data_loss", "strength/.*", "overfitting_score", "mae"], [TRAINED]),
+        (["loss", "strength/one/kernel"], [{"loss": 1, "strength/ones/kernel": 1}]),
+        ("loss", [{}, None]),
+        ("loss", []),
+    ],
+)
+def test_metrics_that_may_be_meant_for_another_training_are_no_reason_to_warn(
+    capsys, metrics, epochs
+):
+    assert warned_of_metrics(metrics, epochs) == []
+
+
 class Clock:
     """Takes the place of `time` where it is read; each epoch lasts as long as a test says."""
 
@@ -463,6 +622,17 @@ def test_a_report_shows_the_verdict_below_a_legend_that_comes_once(capsys):
     dots.on_epoch_end(1, {"loss": 1.0})
     values = "loss:1.0000,  verdict:overfitting,  best_epoch:12,  gap:0.2500,  \n!"
     assert capsys.readouterr().out == f"{LEGEND}\nEpoch: 0, {values}\nEpoch: 1, {values}"
+
+
+def test_trainings_on_one_screen_share_a_legend(capsys):
+    detector = SimpleNamespace(diagnosis=Diagnosis("plateau"))
+    for _ in range(3):
+        printed_again = EpochDots(report_every=5, detector=detector)
+        printed_again.on_train_begin()
+        printed_again.on_epoch_end(0, {"loss": 1.0})
+        printed_again.on_train_end()
+    report = "\nEpoch: 0, loss:1.0000,  verdict:plateau,  \n-\n"
+    assert capsys.readouterr().out == LEGEND + report * 3
 
 
 def ours(caught):

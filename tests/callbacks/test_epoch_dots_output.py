@@ -67,13 +67,13 @@ def test_a_long_report_is_wrapped_between_its_values():
     )
 
 
-def on_terminal(columns, epochs):
+def on_terminal(columns, epochs, logs=None, **arguments):
     """What a terminal of that width gets, with its line ends as Python wrote them."""
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, columns))
     with os.fdopen(slave, "w") as stream:
-        train(EpochDots(report_every=1000, file=stream, wrap=True), epochs)
+        train(EpochDots(report_every=1000, file=stream, **arguments), epochs, logs)
     shown = b""
     # The end of the other side is an error on Linux.
     with contextlib.suppress(OSError):
@@ -87,9 +87,91 @@ def on_terminal(columns, epochs):
     ("columns", "dots"), [(80, 70), (200, 190), (20, 10), (13, 8), (3, 1), (0, 70)]
 )
 def test_on_a_terminal_lines_end_at_its_width(columns, dots):
-    lines = on_terminal(columns, 101).splitlines()
+    lines = on_terminal(columns, 101, wrap=True).splitlines()
     rows = [f"{epoch:>3} {'.' * min(dots, 101 - epoch)}" for epoch in range(0, 101, dots)]
     assert lines[-len(rows) :] == rows
+
+
+MANY = {"accuracy": 0.5, "loss": 1, "recall": [0.25, 0.5], "val_accuracy": 0.5, "val_loss": 2}
+
+
+@pytest.mark.parametrize(
+    ("columns", "report"),
+    [
+        (
+            80,
+            "Epoch: 0, accuracy:0.5000,  loss:1.0000,  recall:[0.25, 0.5],\n"
+            "  val_accuracy:0.5000,  val_loss:2.0000\n",
+        ),
+        (
+            24,
+            "Epoch: 0,\n  accuracy:0.5000,\n  loss:1.0000,\n  recall:[0.25, 0.5],\n"
+            "  val_accuracy:0.5000,\n  val_loss:2.0000\n",
+        ),
+        (
+            104,
+            "Epoch: 0, accuracy:0.5000,  loss:1.0000,  recall:[0.25, 0.5],  val_accuracy:0.5000,"
+            "  val_loss:2.0000,  \n",
+        ),
+        # The last column stays free: some terminals go on in the next line when it is full.
+        (
+            62,
+            "Epoch: 0, accuracy:0.5000,  loss:1.0000,  recall:[0.25, 0.5],\n"
+            "  val_accuracy:0.5000,  val_loss:2.0000\n",
+        ),
+        (
+            61,
+            "Epoch: 0, accuracy:0.5000,  loss:1.0000,\n"
+            "  recall:[0.25, 0.5],  val_accuracy:0.5000,  val_loss:2.0000\n",
+        ),
+        # The blanks at the end are the first to go.
+        (
+            102,
+            "Epoch: 0, accuracy:0.5000,  loss:1.0000,  recall:[0.25, 0.5],  val_accuracy:0.5000,"
+            "  val_loss:2.0000\n",
+        ),
+        # A name that is wider than the screen stays whole.
+        (
+            12,
+            "Epoch: 0,\n  accuracy:0.5000,\n  loss:1.0000,\n  recall:[0.25, 0.5],\n"
+            "  val_accuracy:0.5000,\n  val_loss:2.0000\n",
+        ),
+    ],
+)
+def test_a_report_that_a_terminal_cannot_show_in_a_line_is_broken_between_metrics(columns, report):
+    assert on_terminal(columns, 1, MANY) == f"\n{report}.\n"
+
+
+def test_a_report_that_no_terminal_gets_stays_one_line():
+    logs = {f"a_metric_with_a_long_name_{number}": 1.0 for number in range(9)}
+    values = "".join(f"{name}:1.0000,  " for name in logs)
+    assert written(1, logs) == f"\nEpoch: 0, {values}\n.\n"
+
+
+def test_a_summary_and_a_legend_are_broken_as_reports_are():
+    detector = SimpleNamespace(diagnosis=Diagnosis("plateau"))
+    text = on_terminal(50, 1, {"loss": 1, "val_loss": 2}, detector=detector, summary=True)
+    values = "loss:1.0000,  val_loss:2.0000"
+    assert text == (
+        ". undecided or healthy, ~ stagnating, - plateau,\n  ! overfitting, x diverging\n"
+        f"\nEpoch: 0, {values},\n  verdict:plateau\n-\n"
+        f"First epoch: 0, {values},  \n"
+        f"Best epoch: 0 (val_loss), loss:1.0000,\n  val_loss:2.0000\n"
+        f"Last epoch: 0, {values},  \n"
+    )
+
+
+def test_each_stream_gets_the_legend_once_and_each_other_one_too(tmp_path):
+    detector = SimpleNamespace(diagnosis=Diagnosis("plateau"))
+    streams = io.StringIO(), io.StringIO()
+    for stream in (*streams, *streams):
+        train(EpochDots(file=stream, detector=detector), 1)
+    for name in ("one.log", "two.log"):
+        train(EpochDots(file=tmp_path / name, detector=detector), 1)
+    texts = [stream.getvalue() for stream in streams]
+    texts += [(tmp_path / name).read_text() for name in ("one.log", "two.log")]
+    assert [text.count(LEGEND) for text in texts] == [1, 1, 1, 1]
+    assert all(text.startswith(LEGEND) for text in texts)
 
 
 def test_nothing_but_printable_ascii_and_newlines_is_written():

@@ -269,6 +269,23 @@ def test_an_unknown_name_is_one_warning_and_the_detector_idles(data):
 
 
 @pytest.mark.parametrize(
+    ("monitor", "advice"),
+    [
+        ("los", r"Did you mean `loss`\?"),
+        ("val_los", r"Did you mean `loss`\?"),
+        ("Acuracy", r"Did you mean `accuracy`\?"),
+        ("accuracy_loss", r"Did you mean `accuracy`\?"),
+        ("zzz", r"Name one of these\."),
+    ],
+)
+def test_a_misspelt_name_is_met_with_those_that_look_like_it(monitor, advice):
+    detector = OverfittingDetector(monitor, mode="min", verbose=0)
+    logs = {"accuracy": 0.5, "loss": 1.0, "val_accuracy": 0.5, "val_loss": 1.0}
+    with pytest.warns(RegPlusWarning, match=rf"\('accuracy', 'loss'\), got .*\. {advice}"):
+        detector.on_epoch_end(0, logs)
+
+
+@pytest.mark.parametrize(
     ("logs", "match"),
     [
         ({"loss": 1.0, "aim": 1.0, "val_loss": 1.0}, "`mode` must be"),

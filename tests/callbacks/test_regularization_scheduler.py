@@ -209,10 +209,19 @@ def test_a_plain_model_is_logged_in_silence():
     assert history["penalty"] == pytest.approx([0.1 * squares(model)] * 2, rel=1e-6)
 
 
-def test_a_model_without_any_penalty_gets_one_warning():
-    with pytest.warns(RegPlusWarning, match="Nothing scheduled was computed") as caught:
-        fit(compiled(network(None)))
-    assert sum(issubclass(w.category, RegPlusWarning) for w in caught) == 1
+def test_a_baseline_without_any_penalty_is_logged_in_silence(recwarn):
+    history = fit(compiled(network(None)))
+    assert history["penalty"] == history["val_penalty"] == [0.0, 0.0]
+    assert history["data_loss"] == pytest.approx(history["loss"], rel=1e-6)
+    assert history["val_data_loss"] == pytest.approx(history["val_loss"], rel=1e-6)
+    assert not any(issubclass(w.category, RegPlusWarning) for w in recwarn)
+
+
+def test_a_regularizer_that_comes_too_late_is_told():
+    model = network(None)
+    model.layers[0].kernel_regularizer = ScheduledL2(0.1)
+    with pytest.warns(RegPlusWarning, match=r"kernel_regularizer has no effect: Keras"):
+        fit(compiled(model))
 
 
 class BypassesComputeLoss(keras.Model):
@@ -250,6 +259,11 @@ def test_a_train_step_that_bypasses_compute_loss_gets_no_key_and_one_warning():
     assert any("the logs get no `data_loss`" in str(w.message) for w in ours)
     assert len(ours) == len({str(w.message) for w in ours})
     assert set(history) == {"own", "val_own"}
+
+
+def test_a_scheduled_penalty_that_no_step_computes_is_told():
+    with pytest.warns(RegPlusWarning, match="never computed in a training step"):
+        fit(compiled(BypassesComputeLoss()), [RegularizationScheduler(log=["strength"])])
 
 
 class NeverUpdates(keras.Sequential):

@@ -14,6 +14,7 @@ from keras_regplus._checks import boolean, count, error_text, finite_number
 from keras_regplus.callbacks._base import Callback
 from keras_regplus.callbacks._chief import is_chief
 from keras_regplus.callbacks.epoch_dots._layout import ClassicLayout, WrappedLayout
+from keras_regplus.callbacks.epoch_dots._missing import MissingMetrics
 from keras_regplus.callbacks.epoch_dots._output import Output
 from keras_regplus.callbacks.epoch_dots._placement import PlacementWarnings
 from keras_regplus.callbacks.epoch_dots._progress import Stopwatch, Summary
@@ -41,10 +42,14 @@ class EpochDots(Callback):
 
     Use it with `verbose=0` for trainings of hundreds of short epochs, where a line
     for each epoch is too much and silence is too little. With a detector each dot
-    shows the verdict: `.` healthy or undecided, `~` stagnating, `-` plateau,
-    `!` overfitting, `x` diverging. A legend comes once, and reports show the
-    verdict, the best epoch and the gap. Put the detector before this callback in
-    the list; otherwise the dots lag one epoch behind it.
+    shows the verdict: `.` undecided or healthy, `~` stagnating, `-` plateau,
+    `!` overfitting, `x` diverging. A legend comes once for all trainings on a
+    screen, and reports show the verdict, the best epoch and the gap. Put the detector
+    before this callback in the list; otherwise the dots lag one epoch behind it.
+
+    Reports leave out what says nothing new: a `penalty` of 0, and a `data_loss` that
+    equals the `loss` beside it. On a terminal a report that is too long for a line is
+    broken between two metrics.
 
     Every training ends with a newline. After one that raised, it comes when the
     next training begins or the interpreter exits. Only the chief process prints.
@@ -58,10 +63,13 @@ class EpochDots(Callback):
             object with a `diagnosis` that is None or has a `dot`. Defaults to
             None: every dot is a `.`.
         metrics: Which metrics a report shows, and in which order: a name, a regular
-            expression that must match the whole name, or a list of these. Defaults
-            to None: all metrics, sorted by name.
+            expression that must match the whole name, or a list of these. You are
+            warned if the training has none of them, or if one looks misspelt. What you
+            name is never left out. Defaults to None: all metrics, sorted by name.
         digits: Significant digits of each number, at least 1: with 3, a millionth is
-            `1e-06` and not `0.0000`. Defaults to None: four decimals.
+            `1e-06` and not `0.0000`. Defaults to None: four decimals, and three
+            significant digits for what this package logs, such as `strength/...`,
+            where it is less than 0.001.
         report_seconds: Prints a report after the first epoch and then after each
             epoch that ends at least so many seconds after the last report, at least
             0; `report_every` is ignored. Defaults to None: reports come by epochs.
@@ -71,8 +79,8 @@ class EpochDots(Callback):
             last epoch. The best epoch has the lowest `val_loss`, without validation
             the lowest `loss`; where a `RegularizationScheduler` logs `data_loss` in
             every epoch, that is compared. Defaults to False.
-        wrap: Whether lines end at the width of the terminal, or at 100 characters
-            without a terminal, and each line of dots begins with the number of its
+        wrap: Whether lines of dots, too, end at the width of the terminal, or at 100
+            characters without a terminal, and each of them begins with the number of its
             first epoch. Defaults to False: only reports end a line of dots.
         file: A stream of text, or the path of a file to append to; a missing file
             is created with its folders. Defaults to None: the current `sys.stdout`.
@@ -103,7 +111,8 @@ class EpochDots(Callback):
     References:
         - [Overfit and underfit](https://www.tensorflow.org/tutorials/keras/overfit_and_underfit),
           the tutorial that uses `tensorflow_docs.modeling.EpochDots`: with the default
-          arguments the output is the same, apart from the newline at the end.
+          arguments Keras's metrics are printed in the same way, apart from the newline at
+          the end, and from lines that are too long for a terminal.
     """
 
     def __init__(
@@ -128,6 +137,7 @@ class EpochDots(Callback):
         self.detector = _checked_detector(detector)
         self.metrics = metrics
         self._patterns = checked_metrics(metrics)
+        self._missing = MissingMetrics(self._patterns)
         advice = "Use 4, or None for four decimals."
         self.digits = None if digits is None else count(_OWNER, "digits", digits, advice=advice)
         self.report_seconds = _checked_seconds(report_seconds)
@@ -148,11 +158,16 @@ class EpochDots(Callback):
         self._summary = Summary() if self.summary else None
         self._stopwatch = Stopwatch(epochs) if self.times else None
         self._last_report: float | None = None
-        self._layout = WrappedLayout(epochs, self._output.width) if self.wrap else ClassicLayout()
+        self._layout = (
+            WrappedLayout(epochs, self._output.width)
+            if self.wrap
+            else ClassicLayout(self._output.terminal_width)
+        )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._finish_line()
         self._forget_training()
+        self._missing.start_training()
         if is_chief(self.model):
             verbose = (self.params or {}).get("verbose")
             self._placement.start_training(self.model, verbose, self._output.shares_with_keras())
@@ -172,6 +187,8 @@ class EpochDots(Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._finish_line()
+        if is_chief(self.model):
+            self._missing.check(logs, is_over=True)
         if self._summary is not None and is_chief(self.model):
             for line in self._summary.lines(self._patterns, self.digits):
                 self._output.write(self._layout.line(line))
@@ -184,6 +201,7 @@ class EpochDots(Callback):
         return last is None or time.monotonic() - last >= self.report_seconds
 
     def _report(self, epoch: int, logs: Any) -> str:
+        self._missing.check(logs)
         texts = metric_texts(logs, self._patterns, self.digits)
         texts |= diagnosis_texts(self._diagnosis(), self.digits)
         if self._stopwatch is not None:
@@ -195,7 +213,7 @@ class EpochDots(Callback):
         text = self._layout.text(epoch, report, dot, is_open=self in _with_open_line)
         if not self._has_legend:
             self._has_legend = True
-            text = self._legend() + text
+            self._write_legend()
         self._output.write(text)
         if has_dot:
             _with_open_line.add(self)
@@ -205,9 +223,10 @@ class EpochDots(Callback):
     def _diagnosis(self) -> object:
         return getattr(self.detector, "diagnosis", None)
 
-    def _legend(self) -> str:
+    def _write_legend(self) -> None:
         text = legend(self._diagnosis())
-        return self._layout.line(text) if text else ""
+        if text:
+            self._output.write_once(self._layout.line(text))
 
     def _finish_line(self) -> None:
         if self in _with_open_line:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Callable
 
 __all__ = ["ClassicLayout", "WrappedLayout"]
 
 
+_INDENT = "  "
+
+# Blanks after a comma, outside of brackets: a list of numbers is one value.
+_GAP = re.compile(r"(?<=,)( +)(?![^\[]*\])")
+
+
 class ClassicLayout:
-    """The layout of the published class: a report stands between two newlines."""
+    """The layout of the published class: a report stands between two newlines.
+
+    A line that a terminal cannot show is broken between its values.
+    """
+
+    def __init__(self, terminal_width: Callable[[], int | None]) -> None:
+        self._terminal_width = terminal_width
 
     def text(self, epoch: int, report: str, dot: str, is_open: bool) -> str:
-        return (f"\n{report}\n" if report else "") + dot
+        return ("\n" + self.line(report) if report else "") + dot
 
     def line(self, text: str) -> str:
-        return f"{text}\n"
+        width = self._terminal_width()
+        is_too_long = width is not None and len(text) > width
+        return _wrapped(text, width, _INDENT) if width and is_too_long else f"{text}\n"
 
 
 class WrappedLayout:
@@ -38,14 +52,7 @@ class WrappedLayout:
         return text + dot
 
     def line(self, text: str) -> str:
-        lines = textwrap.wrap(
-            text.rstrip(" ,"),
-            self._width(),
-            subsequent_indent=" " * (self._digits + 1),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        return "\n".join(lines) + "\n"
+        return _wrapped(text, self._width(), " " * (self._digits + 1))
 
     def _start_line(self, epoch: int) -> str:
         start = f"{epoch:>{self._digits}} "
@@ -53,3 +60,15 @@ class WrappedLayout:
         # Whole tens are counted at a glance.
         self._room = room - room % 10 if room > 10 else max(room, 1)
         return start
+
+
+def _wrapped(text: str, width: int, indent: str) -> str:
+    """The text in lines of at most `width` characters, where its values are short enough."""
+    pieces = iter(_GAP.split(text.rstrip(" ,")))
+    lines = [next(pieces)]
+    for gap, piece in zip(pieces, pieces, strict=True):
+        if len(lines[-1] + gap + piece) <= width:
+            lines[-1] += gap + piece
+        else:
+            lines.append(indent + piece)
+    return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+import weakref
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,9 @@ __all__ = ["Output"]
 _OWNER = "EpochDots"
 _WIDTH_WITHOUT_TERMINAL = 100
 _WIDTH_OF_ODD_TERMINALS = 80
+
+# Texts that each stream has been given by `write_once`.
+_written_once: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 
 
 class Output:
@@ -39,15 +43,28 @@ class Output:
                 )
                 self._warnings.warn(message, cause="file")
 
+    def write_once(self, text: str) -> None:
+        """Write `text`, unless this stream was given it before, by whatever object."""
+        written: set[str] = set()
+        with contextlib.suppress(Exception):
+            written = _written_once.setdefault(self._stream(), written)
+        if text not in written:
+            written.add(text)
+            self.write(text)
+
     def width(self) -> int:
         """How many characters a line may have."""
+        return self.terminal_width() or _WIDTH_WITHOUT_TERMINAL
+
+    def terminal_width(self) -> int | None:
+        """How many characters of a line a terminal shows; None where there is no terminal."""
         with contextlib.suppress(Exception):
             stream = self._stream()
             if stream.isatty():
                 columns = os.get_terminal_size(stream.fileno()).columns
                 # Some terminals go on in the next line when the last column is full.
-                return (columns or _WIDTH_OF_ODD_TERMINALS) - 1
-        return _WIDTH_WITHOUT_TERMINAL
+                return max((columns or _WIDTH_OF_ODD_TERMINALS) - 1, 1)
+        return None
 
     def shares_with_keras(self) -> bool:
         """Whether Keras prints its own lines to the same place."""

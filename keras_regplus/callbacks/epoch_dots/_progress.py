@@ -23,7 +23,7 @@ class Summary:
         self._first: _Epoch | None = None
         self._last: _Epoch | None = None
         self._best = {"data_loss": _Best("data_loss"), "loss": _Best("loss")}
-        self._data_loss_was_lost = False
+        self._data_loss_was_lost = self._has_penalty = False
 
     def add(self, epoch: int, logs: Any) -> None:
         # A copy, because other callbacks may write into the logs later.
@@ -33,11 +33,15 @@ class Summary:
             best.add(self._last)
         if data_loss_is_lost(self._last[1]):
             self._data_loss_was_lost = True
+        if _has_penalty(self._last[1]):
+            self._has_penalty = True
 
     def lines(self, patterns: Sequence[re.Pattern[str]] | None, digits: int | None) -> list[str]:
         """A report of each of these epochs."""
-        # Only one loss that all epochs have can be compared.
-        best = self._best["loss" if self._data_loss_was_lost else "data_loss"]
+        # Only one loss that all epochs have can be compared. Without penalties both are the
+        # same, and reports show one.
+        is_judged = self._has_penalty and not self._data_loss_was_lost
+        best = self._best["data_loss" if is_judged else "loss"]
         epochs = {"First": self._first, "Best": best.epoch, "Last": self._last}
         return [
             report_line(
@@ -49,6 +53,14 @@ class Summary:
             for which, entry in epochs.items()
             if entry is not None
         ]
+
+
+def _has_penalty(logs: dict[str, Any]) -> bool:
+    """Whether an epoch has a `data_loss` that is not just its `loss`."""
+    return any(
+        f"{prefix}data_loss" in logs and as_float(logs.get(f"{prefix}penalty")) != 0
+        for prefix in ("", "val_")
+    )
 
 
 class _Best:

@@ -21,7 +21,9 @@ def diagnosis_texts(diagnosis: object, digits: int | None) -> dict[str, str]:
     names = ("verdict", "best_epoch", "gap")
     values = {name: getattr(diagnosis, name, None) for name in names}
     return {
-        name: str(value) if isinstance(value, numbers.Integral) else text_of(value, digits)
+        name: str(value)
+        if isinstance(value, numbers.Integral)
+        else text_of(value, digits, precise=True)
         for name, value in values.items()
         if value is not None
     }

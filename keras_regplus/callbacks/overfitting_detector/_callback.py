@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
-from keras_regplus._checks import boolean, checked_mode, count, explains
+from keras_regplus._checks import boolean, checked_mode, count
+from keras_regplus._hints import explains
 from keras_regplus._warnings import OneTimeWarnings, warn
 from keras_regplus.callbacks._base import Callback
 from keras_regplus.callbacks._chief import is_chief

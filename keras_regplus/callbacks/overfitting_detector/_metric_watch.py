@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import Any, Literal
 
 from keras_regplus._checks import MODE_ADVICE, error_text
+from keras_regplus._hints import did_you_mean
 from keras_regplus._warnings import OneTimeWarnings, warn
 from keras_regplus.callbacks._log_values import as_float, is_no_number
 from keras_regplus.callbacks.overfitting_detector._direction import direction_in, fit_validates
@@ -200,9 +201,10 @@ def _problem_of(name: str, direction: str, logs: dict[str, Any]) -> str | None:
     """Why a metric can never be compared with its twin, as the text of an error."""
     twin = f"val_{name}"
     if name not in logs and twin not in logs:
-        known = ", ".join(repr(key) for key in logs if not _is_validated(key))
-        rule = f"one of the metrics of this training ({known})"
-        return error_text(_OWNER, "monitor", rule, name, "Name one of these.")
+        known = [str(key) for key in logs if not _is_validated(key)]
+        rule = f"one of the metrics of this training ({', '.join(map(repr, known))})"
+        advice = did_you_mean([name], known) or "Name one of these."
+        return error_text(_OWNER, "monitor", rule, name, advice)
     if any(is_no_number(logs.get(key)) for key in (name, twin)):
         rule = "a metric with one number for each epoch"
         return error_text(_OWNER, "monitor", rule, name, "Name another metric.")

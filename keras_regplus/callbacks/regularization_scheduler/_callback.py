@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import keras
 
-from keras_regplus._checks import boolean, error_text, explains
+from keras_regplus._checks import boolean, error_text
+from keras_regplus._hints import explains
 from keras_regplus._warnings import OneTimeWarnings, warn_once
 from keras_regplus.callbacks._base import Callback
 from keras_regplus.callbacks.regularization_scheduler._cut_short import cut_short, updates_in
@@ -35,7 +36,8 @@ class RegularizationScheduler(Callback):
     loop of your own use `keras_regplus.at` instead.
 
     In a model without scheduled parts it is still useful for its logs: the loss
-    without the penalty is the one to watch for overfitting.
+    without the penalty is the one to watch for overfitting. One list of callbacks can
+    serve every model of a comparison, also a baseline without any penalty.
 
     | key | meaning |
     | --- | --- |
@@ -261,12 +263,6 @@ class RegularizationScheduler(Callback):
                 f"{', '.join(ignored)} has no effect: Keras gives a regularizer to the weights of "
                 "a layer when it builds them, and this one came later. Pass it to the layer's "
                 "constructor, or save the model and load it again."
-            )
-        elif not (self._clock.used or any(scheduled_parts(self.model)) or self.model.losses):
-            self._warnings.warn(
-                "Nothing scheduled was computed in this model's training step, and it has no "
-                "penalty. Pass a regularizer or layer of `keras_regplus` to the model, or take "
-                "`RegularizationScheduler` out of the callbacks."
             )
 
     def _warn_if_standing(self) -> None:
