@@ -17,6 +17,7 @@ __all__ = ["is_command_line", "quiet"]
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _STDERR = 2
+_user_wants_notes = _LEVEL in os.environ
 
 
 def is_command_line() -> bool:
@@ -31,25 +32,35 @@ def is_command_line() -> bool:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hold back what is written to stderr, from C++, too; after an error it is shown."""
-    with tempfile.TemporaryFile() as held, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        # Without room for the notes, or without a stderr, they go where they would.
+        with contextlib.suppress(OSError):
+            if not _user_wants_notes:
+                stack.enter_context(_held_back())
+        yield
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    with tempfile.TemporaryFile() as notes, contextlib.ExitStack() as stack:
         screen = os.dup(_STDERR)
         stack.callback(os.close, screen)
         stack.callback(os.dup2, screen, _STDERR)
-        os.dup2(held.fileno(), _STDERR)
+        os.dup2(notes.fileno(), _STDERR)
         try:
             yield
         except BaseException:
-            held.seek(0)
-            os.write(screen, held.read())
+            notes.seek(0)
+            os.write(screen, notes.read())
             raise
 
 
 def _import_keras() -> None:
     # The notes that come after the import, as of a missing GPU, heed the level.
-    os.environ[_LEVEL] = "3"
-    with contextlib.suppress(OSError), quiet():
+    os.environ.setdefault(_LEVEL, "3")
+    with quiet():
         import keras  # noqa: F401
 
 
-if _LEVEL not in os.environ and "keras" not in sys.modules and is_command_line():
+if "keras" not in sys.modules and is_command_line():
     _import_keras()

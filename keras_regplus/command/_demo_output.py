@@ -112,8 +112,8 @@ def print_comparison(results: Sequence[Result]) -> None:
 def print_where_to_look(picture: Path, logs: Path, seconds: float) -> None:
     print(
         f"\nDone in {seconds:.0f} s. To look further:\n"
-        f"  curves:   {picture}\n"
-        f"  details:  tensorboard --logdir {shlex.quote(str(logs))}"
+        f"  curves:      {picture}\n"
+        f"  TensorBoard: tensorboard --logdir {shlex.quote(str(logs))}"
     )
 
 

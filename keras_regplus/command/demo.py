@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 
 from keras_regplus import callbacks
+from keras_regplus._quiet_start import quiet
 from keras_regplus.command import _demo_output as demo_output
 from keras_regplus.command import _demo_training as training
 
@@ -50,6 +51,9 @@ def run(output: str | Path = "regplus_demo", epochs: int | None = None, seed: in
     picture, logs = output / "curves.png", output / "logs"
     _prepare(picture, logs, experiments)
     _use_one_thread()
+    with quiet():
+        # On every backend Keras loads TensorFlow here, too, where it is installed.
+        keras.utils.set_random_seed(seed)
     data, detector = training.load_data(seed), training.make_detector()
     # One object for all trainings, so that its legend comes once.
     dots = callbacks.EpochDots(

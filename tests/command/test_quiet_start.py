@@ -32,11 +32,33 @@ def test_only_our_own_command_is_quiet(monkeypatch, argv, orig_argv, is_ours):
     assert _quiet_start.is_command_line() is is_ours
 
 
+@pytest.fixture(autouse=True)
+def nobody_asked_for_notes(monkeypatch):
+    monkeypatch.setattr(_quiet_start, "_user_wants_notes", False)
+
+
 def test_what_is_written_below_python_is_held_back(capfd):
     with _quiet_start.quiet():
         os.write(2, b"oneDNN custom operations are on.\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
+
+
+def test_who_sets_the_level_sees_the_notes(capfd, monkeypatch):
+    monkeypatch.setattr(_quiet_start, "_user_wants_notes", True)
+    with _quiet_start.quiet():
+        os.write(2, b"oneDNN custom operations are on.\n")
+    assert capfd.readouterr().err == "oneDNN custom operations are on.\n"
+
+
+def test_without_room_for_the_notes_they_are_shown(capfd, monkeypatch):
+    def full():
+        raise OSError("no space left")
+
+    monkeypatch.setattr(_quiet_start.tempfile, "TemporaryFile", full)
+    with _quiet_start.quiet():
+        os.write(2, b"shown\n")
+    assert capfd.readouterr().err == "shown\n"
 
 
 def test_after_an_error_it_is_shown(capfd):
