@@ -170,9 +170,12 @@ def _meaning(mean: float, error: float) -> str:
 
 
 def _use_log_scale(ax: Axes, last_epoch: int) -> None:
+    from matplotlib.ticker import LogLocator
+
     # Large is done when Tiny has hardly begun, so epochs count by their ratios.
     ax.set_xscale("log")
     ax.set_xlim(1, max(1.1 * last_epoch, 2))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("Epochs (log scale)")
 

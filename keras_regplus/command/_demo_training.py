@@ -36,10 +36,10 @@ METRIC = "bce"
 BASE = "Large"
 
 _TRAIN_ROWS, _VALIDATION_ROWS = 120, 200
-_BATCH_SIZE, _LEARNING_RATE, _EPOCHS = 30, 3e-4, 100
+_BATCH_SIZE, _LEARNING_RATE, _EPOCHS = 30, 5e-4, 60
 _L1, _L2, _DROPOUT = 3e-4, 2e-2, 0.5
 # Steps, 4 to an epoch: the networks begin free and are held before most of them turn.
-_WARMUP = 40
+_WARMUP = 24
 _LARGE = (256,) * 4
 
 

@@ -37,7 +37,7 @@ def run(output: str | Path = "regplus_demo", epochs: int | None = None, seed: in
         output: Folder for the picture and the TensorBoard logs; made where it is
             missing. Defaults to `"regplus_demo"`.
         epochs: At most so many epochs for each network, at least 1. Defaults to
-            None: as many as it needs, up to 100.
+            None: as many as it needs, up to 60.
         seed: Seed of the split of the data and of each network, from 0 to 2**32 - 1.
             Defaults to 1.
 
@@ -57,7 +57,7 @@ def run(output: str | Path = "regplus_demo", epochs: int | None = None, seed: in
     data, detector = training.load_data(seed), training.make_detector()
     # One object for all trainings, so that its legend comes once.
     dots = callbacks.EpochDots(
-        50, detector=detector, metrics=[training.METRIC, f"val_{training.METRIC}"], wrap=True
+        30, detector=detector, metrics=[training.METRIC, f"val_{training.METRIC}"], wrap=True
     )
     demo_output.print_introduction(data)
     results = []
