@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from keras_regplus import _quiet_start  # isort: skip  # noqa: F401  # before anything loads Keras
+
 import keras
 
 from keras_regplus import callbacks, diagnosis, layers, regularizers, schedules

@@ -23,6 +23,8 @@ __all__ = [
 
 _LONGEST_VALUE = 300
 
+MODE_ADVICE = "Use 'min' for losses and 'max' for accuracies."
+
 
 def error_text(owner: str, name: str, rule: str, value: Any, advice: str) -> str:
     """The text of a three-part error; `advice` is a sentence with its full stop."""

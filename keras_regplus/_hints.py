@@ -18,8 +18,6 @@ TF_KERAS = (
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-MODE_ADVICE = "Use 'min' for losses and 'max' for accuracies."
-
 
 def belongs_to_tf_keras(cls: type) -> bool:
     """Whether a class comes from Keras 2, under one of its names."""

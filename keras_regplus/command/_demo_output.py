@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
 
 from keras_regplus.command._demo_training import (
     BASE,
@@ -22,6 +23,7 @@ from keras_regplus.plots import HistoryPlotter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "draw_curves",
@@ -56,7 +58,6 @@ def print_introduction(data: Data) -> None:
         f"{', '.join(MEASUREMENTS)}; with the other measurements the task is easy. "
         f"Keras runs on {keras.backend.backend()}."
     )
-    _print_paragraph("Epochs: . learning  ~ stagnating  - plateau  ! overfitting  x diverging")
 
 
 def print_ending(result: Result) -> None:
@@ -112,25 +113,30 @@ def print_where_to_look(picture: Path, logs: Path, seconds: float) -> None:
     print(
         f"\nDone in {seconds:.0f} s. To look further:\n"
         f"  curves:      {picture}\n"
-        f"  histograms:  tensorboard --logdir {shlex.quote(str(logs))}"
+        f"  TensorBoard: tensorboard --logdir {shlex.quote(str(logs))}"
     )
 
 
 def draw_curves(results: Sequence[Result], path: Path) -> None:
-    """The four sizes on the left, the regularized runs on the right."""
+    """The four sizes on the left, the largest and its regularized runs on the right."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(12, 6), layout="constrained")
     plotter = HistoryPlotter(METRIC)
-    sizes, regularized = results[:4], [results[0], *results[3:]]
-    titles = ("Sizes", f"{BASE}, regularized (dropout is on in training)")
-    for ax, shown, title in zip((left, right), (sizes, regularized), titles, strict=True):
+    base = [result.name for result in results].index(BASE)
+    panels = {
+        "Sizes": results[: base + 1],
+        f"{BASE}, regularized (dropout is on in training)": results[base:],
+    }
+    for ax, (title, shown) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         plotter.plot({result.name: result.history for result in shown}, ax=ax, mark_best=True)
         _use_log_scale(ax, last_epoch=max(result.history.epoch[-1] for result in shown))
-        _add_legend(ax, plotter.color_table, [result.name for result in shown])
+        _fit_height(ax, shown)
+        ax.get_legend().remove()
         ax.set_title(title)
-    right.set_ylabel("")
+        ax.set_ylabel("")
+    figure.axes[0].set_ylabel("Binary crossentropy")
+    _add_legend(figure, plotter.color_table)
     figure.savefig(path, dpi=120)
 
 
@@ -164,15 +170,42 @@ def _meaning(mean: float, error: float) -> str:
 
 
 def _use_log_scale(ax: Axes, last_epoch: int) -> None:
+    from matplotlib.ticker import LogLocator
+
     # Large is done when Tiny has hardly begun, so epochs count by their ratios.
     ax.set_xscale("log")
     ax.set_xlim(1, max(1.1 * last_epoch, 2))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("Epochs (log scale)")
 
 
-def _add_legend(ax: Axes, colors: Mapping[str, str], names: Sequence[str]) -> None:
-    """A legend of colours and styles, half as long as one of all lines."""
+def _fit_height(ax: Axes, shown: Sequence[Result]) -> None:
+    """Let the usual curves fill the panel; its label says which ones leave it, and how far."""
+    values = {result.name: _drawn_values(result) for result in shown}
+    tops = {name: max(drawn) for name, drawn in values.items() if drawn}
+    if not tops:
+        return
+    lowest = min(min(drawn) for drawn in values.values() if drawn)
+    # The middle curve fills half of the panel at least, however high the others go.
+    limit = lowest + 2 * (float(np.median(list(tops.values()))) - lowest)
+    highest = min(limit, max(tops.values()))
+    margin = 0.05 * (highest - lowest) or 0.05
+    ax.set_ylim(lowest - margin, highest + margin)
+    leaving = [f"{name} (to {top:.3g})" for name, top in tops.items() if top > highest]
+    if leaving:
+        ax.set_xlabel(f"{ax.get_xlabel()}. Above the panel: {', '.join(leaving)}")
+
+
+def _drawn_values(result: Result) -> list[float]:
+    """The values of both curves from epoch 1 on, where the log scale begins."""
+    history = result.history.history
+    both = [*history[METRIC][1:], *history[f"val_{METRIC}"][1:]]
+    return [value for value in both if np.isfinite(value)]
+
+
+def _add_legend(figure: Figure, colors: Mapping[str, str]) -> None:
+    """One legend of colours and styles for both panels, below them, where no curve is."""
     from matplotlib.lines import Line2D
 
     styles = {
@@ -180,6 +213,6 @@ def _add_legend(ax: Axes, colors: Mapping[str, str], names: Sequence[str]) -> No
         "validation": {"linestyle": "--"},
         "best epoch": {"linestyle": "", "marker": "o"},
     }
-    handles = [Line2D([], [], color=colors[name], linewidth=3, label=name) for name in names]
+    handles = [Line2D([], [], color=color, linewidth=3, label=n) for n, color in colors.items()]
     handles += [Line2D([], [], color="0.3", label=name, **style) for name, style in styles.items()]
-    ax.legend(handles=handles, loc="upper right", fontsize="small")
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize="small")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import keras
 
+from keras_regplus import callbacks
+from keras_regplus._quiet_start import quiet
 from keras_regplus.command import _demo_output as demo_output
 from keras_regplus.command import _demo_training as training
 
@@ -35,7 +37,7 @@ def run(output: str | Path = "regplus_demo", epochs: int | None = None, seed: in
         output: Folder for the picture and the TensorBoard logs; made where it is
             missing. Defaults to `"regplus_demo"`.
         epochs: At most so many epochs for each network, at least 1. Defaults to
-            None: as many as it needs, up to 150.
+            None: as many as it needs, up to 60.
         seed: Seed of the split of the data and of each network, from 0 to 2**32 - 1.
             Defaults to 1.
 
@@ -49,12 +51,21 @@ def run(output: str | Path = "regplus_demo", epochs: int | None = None, seed: in
     picture, logs = output / "curves.png", output / "logs"
     _prepare(picture, logs, experiments)
     _use_one_thread()
-    data = training.load_data(seed)
+    with quiet():
+        # On every backend Keras loads TensorFlow here, too, where it is installed.
+        keras.utils.set_random_seed(seed)
+    data, detector = training.load_data(seed), training.make_detector()
+    # One object for all trainings, so that its legend comes once.
+    dots = callbacks.EpochDots(
+        30, detector=detector, metrics=[training.METRIC, f"val_{training.METRIC}"], wrap=True
+    )
     demo_output.print_introduction(data)
     results = []
     for number, experiment in enumerate(experiments, start=1):
         print(f"[{number}/{len(experiments)}] {experiment.name}: {experiment.shows}")
-        result = training.train(experiment, data, logs, epochs=epochs, seed=seed, print_dots=True)
+        result = training.train(
+            experiment, data, logs, detector, epochs=epochs, seed=seed, dots=dots
+        )
         demo_output.print_ending(result)
         results.append(result)
     demo_output.draw_curves(results, picture)

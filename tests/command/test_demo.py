@@ -57,6 +57,7 @@ def test_the_demo_runs_from_start_to_end(capsys, tmp_path):
     printed = capsys.readouterr().out
     for number, name in enumerate(["Tiny", "Small", "Medium", "Large"], start=1):
         assert f"[{number}/8] {name}: " in printed
+    assert printed.count("! overfitting") == 1  # the legend
     assert "undecided at epoch 0; best epoch 0" in printed
     assert f"tensorboard --logdir '{output}/logs'" in printed
     assert (output / "curves.png").read_bytes().startswith(b"\x89PNG")

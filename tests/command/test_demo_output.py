@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from keras_regplus.command import _demo_output as demo_output
-from keras_regplus.command._demo_training import Result, Scores
+from keras_regplus.command._demo_training import Result, Scores, experiments
 from keras_regplus.diagnosis import Diagnosis
 
 
@@ -80,3 +83,59 @@ def test_the_ending_names_verdict_onset_best_epoch_and_reason(capsys, diagnosis,
     ended = SimpleNamespace(diagnosis=diagnosis, history=SimpleNamespace(epoch=list(range(12))))
     demo_output.print_ending(ended)
     assert capsys.readouterr().out == text
+
+
+def ran(name, train, val=()):
+    """A training with these values from epoch 1 on, where the picture begins."""
+    values = {"bce": [9.0, *train], "val_bce": [9.0, *(val or train)]}
+    history = keras.callbacks.History()
+    history.epoch, history.history = list(range(1 + len(train))), values
+    return SimpleNamespace(name=name, history=history)
+
+
+def panel(*runs):
+    ax = Figure().add_subplot()
+    ax.set_xlabel("Epochs")
+    demo_output._fit_height(ax, runs)
+    return (*ax.get_ylim(), ax.get_xlabel())
+
+
+@pytest.mark.parametrize(
+    ("runs", "bottom", "top", "label"),
+    [
+        # All curves are seen whole; 5 % are left below and above.
+        ([ran("A", [1, 0], [0.6, 0.2]), ran("B", [0.8, 0.5])], -0.05, 1.05, "Epochs"),
+        # The middle one of the tops, 1, fills a half: 2 is the limit.
+        (
+            [ran("A", [1, 0]), ran("B", [0.9, 0.5]), ran("C", [1, 0.5], [1, 5.25])],
+            -0.1,
+            2.1,
+            "Epochs. Above the panel: C (to 5.25)",
+        ),
+        # Values that are no numbers have no height.
+        ([ran("A", [1, 0, math.inf], [1, math.nan, 1])], -0.05, 1.05, "Epochs"),
+        ([ran("A", [1, 1])], 0.95, 1.05, "Epochs"),
+        # After one epoch nothing is drawn.
+        ([ran("A", [])], 0, 1, "Epochs"),
+    ],
+)
+def test_the_usual_curves_fill_a_panel_and_those_that_leave_it_are_named(runs, bottom, top, label):
+    assert panel(*runs) == (pytest.approx(bottom), pytest.approx(top), label)
+
+
+def test_the_legend_covers_no_panel_and_names_every_run(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **kwargs: drawn.append(figure))
+    names = [experiment.name for experiment in experiments()]
+    results = [ran(name, [0.9, 0.5, 0.4], [0.8, 0.6, 0.7]) for name in names]
+    demo_output.draw_curves(results, tmp_path / "curves.png")
+    [figure] = drawn
+    figure.draw_without_rendering()
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()][:8] == names
+    for ax in figure.axes:
+        assert ax.get_legend() is None
+        assert not legend.get_window_extent().overlaps(ax.get_tightbbox())
+    left, right = ([line.get_label() for line in ax.lines] for ax in figure.axes)
+    assert "Tiny Train" in left and "Tiny Train" not in right
+    assert "Large Val" in left and "Large Val" in right
