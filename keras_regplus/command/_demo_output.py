@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from keras_regplus._output import write
 from keras_regplus.command._demo_training import (
     BASE,
     MEASUREMENTS,
@@ -109,7 +110,7 @@ def print_comparison(results: Sequence[Result]) -> None:
 
 
 def print_where_to_look(picture: Path, logs: Path, seconds: float) -> None:
-    print(
+    write(
         f"\nDone in {seconds:.0f} s. To look further:\n"
         f"  curves:      {picture}\n"
         f"  histograms:  tensorboard --logdir {shlex.quote(str(logs))}"
@@ -135,7 +136,7 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
 
 
 def _print_paragraph(text: str) -> None:
-    print(textwrap.fill(text, width=79), end="\n\n")
+    write(textwrap.fill(text, width=79), end="\n\n")
 
 
 def _cells(result: Result) -> list[str]:
