@@ -99,9 +99,9 @@ class TrendTracker(Tracker):
         if not lasting or self._by_rule["verdict"] == "overfitting":
             return {**self._by_rule, "should_stop": lasting > 0}
         reason = (
-            f"{self._by_rule['reason']} But validation has been worse than its best level by more "
-            f"than noise for {lasting} epochs. It seldom recovers from that, so it is enough to "
-            "stop for, though still too little to be called overfitting."
+            f"{self._by_rule['reason']} But validation has stayed worse than its best level for "
+            f"{lasting} epochs. A small setback that lasts is seldom noise: it is enough to stop "
+            "for before it is large enough to be called overfitting."
         )
         return {**self._by_rule, "should_stop": True, "reason": reason}
 

@@ -364,8 +364,8 @@ def test_no_stop_before_the_seventh_epoch():
 def test_a_stop_for_a_rise_too_small_for_a_verdict_says_why():
     diagnosis = diagnose(FALLING, np.where(EPOCHS < 60, 1.0, 1.01))
     assert (diagnosis.verdict, diagnosis.should_stop) == ("stagnating", True)
-    assert "worse than its best level by more than noise for 3" in diagnosis.reason
-    assert diagnosis.reason.endswith("though still too little to be called overfitting.")
+    assert "But validation has stayed worse than its best level for 3" in diagnosis.reason
+    assert diagnosis.reason.endswith("before it is large enough to be called overfitting.")
 
 
 def test_no_stop_when_the_rise_is_taken_back():
