@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
+import keras_regplus
 from keras_regplus._output import can_show, counted, printable, write
+from keras_regplus.command._demo_output import print_where_to_look
 
 pytestmark = pytest.mark.same_on_all_backends
 
@@ -63,6 +67,25 @@ def test_without_a_stdout_nothing_is_printed(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     write(TEXT)
     assert can_show(TEXT)
+
+
+def test_the_demo_names_a_folder_that_the_terminal_cannot_show(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", newline="\n")
+    monkeypatch.setattr(sys, "stdout", stream)
+    print_where_to_look(Path("größe→/curves.png"), Path("logs"), 1.0)
+    assert b"gr\xf6\xdfe\\u2192" in stream.buffer.getvalue()
+
+
+def test_nothing_but_the_demo_prints_on_its_own():
+    package = Path(keras_regplus.__file__).parent
+    printing = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print"
+    }
+    # Its own prints are of texts that are ASCII whatever the user does.
+    assert printing <= {"_output.py", "command/demo.py", "command/_demo_output.py"}
 
 
 def test_one_is_singular():

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
-        print(f"\n{_PROGRAM} {arguments.command}: interrupted.", file=sys.stderr)
+        write(f"\n{_PROGRAM} {arguments.command}: interrupted.", sys.stderr)
         return 130
 
 

@@ -42,8 +42,8 @@ def diagnose(
 
     Args:
         train: Training values, one for each epoch. None, NaN and infinity are allowed.
-        val: Validation values for the same epochs; None where there was no validation. Never
-            leave it out.
+        val: Validation values for the same epochs; None where there was no validation. The
+            default, nothing, is an error.
         mode: `"min"` for losses, `"max"` for accuracies. Defaults to `"min"`.
         criterion: `"trend"` for `TrendTracker`, `"gl"`, `"pq"` or `"up"` for `GL`, `PQ` or
             `UP`; or any `Criterion`, such as `GL(alpha=2)`, which is copied and has a mode of
