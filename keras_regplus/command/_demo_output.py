@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from keras_regplus._output import write
 from keras_regplus.command._demo_training import (
     BASE,
     MEASUREMENTS,
@@ -110,7 +111,7 @@ def print_comparison(results: Sequence[Result]) -> None:
 
 
 def print_where_to_look(picture: Path, logs: Path, seconds: float) -> None:
-    print(
+    write(
         f"\nDone in {seconds:.0f} s. To look further:\n"
         f"  curves:      {picture}\n"
         f"  TensorBoard: tensorboard --logdir {shlex.quote(str(logs))}"
@@ -141,7 +142,7 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
 
 
 def _print_paragraph(text: str) -> None:
-    print(textwrap.fill(text, width=79), end="\n\n")
+    write(textwrap.fill(text, width=79), end="\n\n")
 
 
 def _cells(result: Result) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from keras_regplus import _output
 from keras_regplus.diagnosis import VERDICTS, Diagnosis
 from keras_regplus.histories.epochs import History, has_number
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["Row", "as_json", "as_table", "draw", "printable", "write"]
+__all__ = ["Row", "as_json", "as_table", "draw", "in_one_line", "write"]
 
 
 _STYLES = {"overfitting": "red", "diverging": "red", "healthy": "green"}
@@ -128,7 +129,7 @@ def _number(epoch: int | None) -> str:
 def _summary(rows: Sequence[Row]) -> list[str]:
     verdicts = Counter(row.verdict if row.diagnosis else "not diagnosed" for row in rows)
     metrics = Counter(str(row.metric).lower() for row in rows if row.diagnosis)
-    lines = [f"{_count(len(rows), 'run')}: {_counts(verdicts)}."]
+    lines = [f"{_output.counted(len(rows), 'run')}: {_counts(verdicts)}."]
     if metrics:
         by = _counts(metrics) if len(metrics) > 1 else next(iter(metrics))
         lines.append(f"Judged by {by}. Epochs count from 0.")
@@ -139,27 +140,22 @@ def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{number} {name}" for name, number in counter.most_common())
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def printable(text: str, stream: TextIO) -> str:
-    """The text with escapes for what the stream cannot show; names of files may hold anything."""
+def in_one_line(text: str, stream: TextIO) -> str:
+    """The text with escapes for what would break a line: names of files may hold anything."""
     escaped = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
-    encoding = stream.encoding or "utf-8"
-    return escaped.encode(encoding, "backslashreplace").decode(encoding)
+    return _output.printable(escaped, stream)
 
 
 def _shown(text: str) -> str:
-    return printable(text, sys.stdout)
+    return in_one_line(text, sys.stdout)
 
 
 def write(text: str) -> None:
     """Print it; a reader such as `head` that has seen enough is no error."""
     with contextlib.suppress(BrokenPipeError):
-        print(text, flush=True)
+        _output.write(text)
         return
     # What is left in the buffer would fail once more when the interpreter ends.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from keras_regplus._output import write
 from keras_regplus.command import _diagnose_output as output
 from keras_regplus.command._diagnose_output import Row
-from keras_regplus.diagnosis import VERDICTS, diagnose
+from keras_regplus.diagnosis import VERDICTS
+from keras_regplus.diagnosis.criteria import judged
 from keras_regplus.histories.epochs import History
 from keras_regplus.histories.metric_choice import choose_metric, direction, metrics_with_twin
 from keras_regplus.histories.runs import NoHistoryError, RunFiles, find_runs, read_run
@@ -174,7 +176,7 @@ def _diagnosed(row: Row, arguments: argparse.Namespace) -> Row:
     if mode == "unknown":
         return replace(row, metric=metric, reason=f"Say with --mode which way {metric} is better.")
     curves = row.history[metric], row.history[f"val_{metric}"]
-    diagnosis = diagnose(*curves, mode=mode, criterion=arguments.criterion)
+    diagnosis = judged(*curves, mode=mode, criterion=arguments.criterion)
     return replace(row, metric=metric, mode=mode, diagnosis=diagnosis, reason=diagnosis.reason)
 
 
@@ -204,4 +206,4 @@ def _reason(error: Exception) -> str:
 
 
 def _print_error(message: str) -> None:
-    print(output.printable(f"{_PROGRAM}: {message}", sys.stderr), file=sys.stderr)
+    write(output.in_one_line(f"{_PROGRAM}: {message}", sys.stderr), sys.stderr)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import keras_regplus
+from keras_regplus._output import write
 from keras_regplus.command import diagnose
 
 __all__ = ["main"]
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
-        print(f"\n{_PROGRAM} {arguments.command}: interrupted.", file=sys.stderr)
+        write(f"\n{_PROGRAM} {arguments.command}: interrupted.", sys.stderr)
         return 130
 
 
@@ -71,7 +72,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     try:
         run(arguments.output, epochs=arguments.epochs, seed=arguments.seed)
     except DemoError as error:
-        print(f"{_PROGRAM} demo: {error}", file=sys.stderr)
+        write(f"{_PROGRAM} demo: {error}", sys.stderr)
         return 2
     return 0
 

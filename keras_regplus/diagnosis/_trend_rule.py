@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_regplus._output import counted
 from keras_regplus.diagnosis._curves import Curve, ratio, slope_of
 from keras_regplus.diagnosis.verdicts import Verdict
 
@@ -41,7 +42,9 @@ _FEWEST, _ENOUGH = 3, 5
 _RECENTLY = f"over the last {100 * _RECENT:.0f} % of the epochs"
 
 
-def apply_rule(columns: np.ndarray, sign: float) -> tuple[dict[str, Any], float]:
+def apply_rule(
+    columns: np.ndarray, sign: float, earliest_onset: int = 0
+) -> tuple[dict[str, Any], float]:
     """The fields of a `Diagnosis` that the points seen so far decide, and `TrendRule.excess`.
 
     `columns` are epochs, training and validation values, of which less is better.
@@ -52,7 +55,7 @@ def apply_rule(columns: np.ndarray, sign: float) -> tuple[dict[str, Any], float]
     if len(val) < _FEWEST:
         too_few = {"verdict": "undecided", "reason": _too_few(len(val)), "confidence": 0.0}
         return too_few, -math.inf
-    rule = TrendRule(epochs, train, val)
+    rule = TrendRule(epochs, train, val, earliest_onset)
     verdict = rule.verdict()
     decision = {
         "verdict": verdict,
@@ -71,7 +74,10 @@ def apply_rule(columns: np.ndarray, sign: float) -> tuple[dict[str, Any], float]
 class TrendRule:
     """The rule applied to two curves, of which less is better."""
 
-    def __init__(self, epochs: np.ndarray, train: np.ndarray, val: np.ndarray) -> None:
+    def __init__(
+        self, epochs: np.ndarray, train: np.ndarray, val: np.ndarray, earliest_onset: int = 0
+    ) -> None:
+        self._earliest_onset = earliest_onset
         width = math.ceil(_WINDOW * len(epochs))
         self.epochs, self.width = epochs, width
         self.train, self.val = Curve(train, width), Curve(val, width)
@@ -161,7 +167,7 @@ class TrendRule:
         low = float(self.val.smooth[self.best]) + self.limit / 2
         first = int(np.flatnonzero(self.val.smooth <= low)[-1]) + 1
         # A window stands for the epochs around its middle.
-        return int(self.epochs[first + self.width // 2])
+        return max(int(self.epochs[first + self.width // 2]), self._earliest_onset)
 
     def score(self) -> float:
         if self.rise <= 0 or self._has_blown_up():
@@ -183,9 +189,9 @@ def _undecided(rule: TrendRule) -> str:
 
 
 def _overfitting(rule: TrendRule) -> str:
-    epochs = int(rule.epochs[-1]) - rule.onset() + 1
+    epochs = max(int(rule.epochs[-1]) - rule.onset() + 1, 1)
     return (
-        f"Validation has been getting worse for {epochs} epochs and is "
+        f"Validation has been getting worse for {counted(epochs, 'epoch')} and is "
         f"{_risen(rule)}, while training has not grown worse."
     )
 
@@ -236,7 +242,7 @@ def _probability_above(value: float, limit: float, steepness: float) -> float:
 
 
 def _too_few(points: int) -> str:
-    return f"Too little seen: {points} validated epochs, {_ENOUGH} are needed."
+    return f"Too little seen: {counted(points, 'validated epoch')}, {_ENOUGH} are needed."
 
 
 def _percent(share: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from keras_regplus._checks import error_text
@@ -11,7 +11,7 @@ from keras_regplus.diagnosis.prechelt import GL, PQ, UP
 from keras_regplus.diagnosis.trend import TrendTracker
 from keras_regplus.diagnosis.verdicts import Diagnosis
 
-__all__ = ["Criterion", "CriterionName", "checked_criterion", "new_tracker"]
+__all__ = ["Criterion", "CriterionName", "checked_criterion", "judged", "new_tracker"]
 
 CriterionName = Literal["trend", "gl", "pq", "up"]
 
@@ -83,3 +83,16 @@ def new_tracker(criterion: CriterionName | Criterion | None, mode: str) -> Crite
     if criterion is None or isinstance(criterion, str):
         return _BY_NAME[criterion or "trend"](mode=mode)
     return copy.deepcopy(criterion)
+
+
+def judged(
+    train: Sequence[float | None],
+    val: Sequence[float | None],
+    mode: str,
+    criterion: CriterionName | Criterion | None = None,
+) -> Diagnosis:
+    """The diagnosis after the last epoch of two curves of equal length, of one epoch at least."""
+    tracker = new_tracker(criterion, mode)
+    for pair in zip(train, val, strict=True):
+        diagnosis = tracker.update(*pair)
+    return diagnosis

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from keras_regplus._checks import count, finite_number
+from keras_regplus._output import counted
 from keras_regplus.diagnosis._tracker import Tracker
 
 __all__ = ["GL", "PQ", "UP"]
@@ -173,7 +174,8 @@ class UP(Tracker):
         if len(self._ends) < 2:
             return _undecided(2 * self.strip)
         reason = (
-            f"Validation grew worse over {self._rises} strips of {self.strip} epochs in a row; "
+            f"Validation grew worse over {counted(self._rises, 'strip')} of "
+            f"{counted(self.strip, 'epoch')} in a row; "
             f"UP allows {self.strips - 1}."
         )
         share = self._rises / (2 * self.strips - 1)
@@ -191,7 +193,7 @@ def _decide(fires: bool, share: float, reason: str) -> dict[str, Any]:
 
 
 def _undecided(epochs: int) -> dict[str, Any]:
-    reason = f"Too little seen: this criterion needs {epochs} validated epochs."
+    reason = f"Too little seen: this criterion needs {counted(epochs, 'validated epoch')}."
     return {"verdict": "undecided", "reason": reason}
 
 

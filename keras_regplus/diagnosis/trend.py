@@ -94,14 +94,22 @@ class TrendTracker(Tracker):
             self._lasting[i] = self._lasting[i] + 1 if self._excess > errors else 0
 
     def _decision(self) -> Mapping[str, Any]:
+        self._move_onset_behind_best()
         lasting = self._epochs_to_stop_for()
         if not lasting or self._by_rule["verdict"] == "overfitting":
             return {**self._by_rule, "should_stop": lasting > 0}
         reason = (
-            f"{self._by_rule['reason']} Validation has been above its best level by more than "
-            f"noise for {lasting} epochs, which is enough to stop for."
+            f"{self._by_rule['reason']} But validation has stayed worse than its best level for "
+            f"{lasting} epochs. A small setback that lasts is seldom noise: it is enough to stop "
+            "for before it is large enough to be called overfitting."
         )
         return {**self._by_rule, "should_stop": True, "reason": reason}
+
+    def _move_onset_behind_best(self) -> None:
+        """A level rises before a lucky single value; overfitting begins after the best epoch."""
+        onset, best = self._by_rule.get("onset_epoch"), self._best_epoch
+        if onset is not None and best is not None and onset <= best < self._epoch:
+            self._by_rule, _ = apply_rule(self._points.columns(), self._sign, best + 1)
 
     def _epochs_to_stop_for(self) -> int:
         """For how many epochs there has been enough to stop for, 0 where that is too few."""

@@ -34,7 +34,8 @@ class Diagnosis:
             (training blew up, or values stay non-finite).
         best_epoch: Epoch of the best single validation value, the first of equals.
         best_value: That value.
-        onset_epoch: Epoch at which overfitting began; None unless it is the verdict.
+        onset_epoch: Epoch at which overfitting began, after `best_epoch` unless that is the
+            last one; None unless it is the verdict.
         gap: How much worse validation is than training now, relative.
         train_slope: Recent change of the training curve per epoch, relative and
             robust. Positive means upwards.

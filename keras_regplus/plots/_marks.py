@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from keras_regplus.diagnosis.report import is_best_after_onset
 from keras_regplus.plots._groups import Group
 from keras_regplus.plots._lines import diagnose_runs, line_of
 
@@ -43,12 +44,13 @@ class Marks:
         ax.plot(*point, "o", color=group.color, markersize=8, zorder=3)
 
     def _draw_onset(self, ax: Axes, group: Group, metric: str, std: float | None) -> None:
-        onset = diagnose_runs(group.runs, metric, self.mode).onset_epoch
-        if onset is None:
+        diagnosis = diagnose_runs(group.runs, metric, self.mode)
+        if diagnosis.onset_epoch is None:
             return
         line = line_of(group.runs, f"val_{metric}", std)
-        stretch = line.epochs >= onset
-        label = f"{group.name} Overfitting{group.note}"
+        stretch = line.epochs >= diagnosis.onset_epoch
+        which = " of the smoothed curve" if is_best_after_onset(diagnosis) else ""
+        label = f"{group.name} Overfitting{which}{group.note}"
         # As with a text marker: with several runs, shade of full height would overlap.
         style = {"color": group.color, "alpha": 0.3, "linewidth": 9, "solid_capstyle": "butt"}
         ax.plot(line.epochs[stretch], line.values[stretch], label=label, **style)

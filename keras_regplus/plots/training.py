@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_regplus._checks import error_text
+from keras_regplus._output import counted
 from keras_regplus.diagnosis import Diagnosis
+from keras_regplus.diagnosis.report import is_best_after_onset
 from keras_regplus.histories.epochs import History
 from keras_regplus.histories.history_like import HistoryLike
 from keras_regplus.histories.metric_choice import loss_to_judge
@@ -129,7 +131,8 @@ def plot_diagnosis(
         ax.plot(*_known(numbers, values), style, color=COLORS[0], label=label)
     if diagnosis.best_epoch is not None:
         point = diagnosis.best_epoch, diagnosis.best_value
-        ax.plot(*point, "o", color=COLORS[0], markersize=8, label="Best epoch")
+        label = "Best single value" if is_best_after_onset(diagnosis) else "Best epoch"
+        ax.plot(*point, "o", color=COLORS[0], markersize=8, label=label)
     if diagnosis.onset_epoch is not None:
         ax.axvline(diagnosis.onset_epoch, color=COLORS[1], linestyle=":")
         stretch = diagnosis.onset_epoch, numbers[-1]
@@ -161,7 +164,8 @@ def _sentence(diagnosis: Diagnosis) -> str:
     if diagnosis.onset_epoch is not None:
         text += f" since epoch {diagnosis.onset_epoch}"
     if diagnosis.best_epoch is not None:
-        text += f", best epoch {diagnosis.best_epoch}"
+        what = "best single value at epoch" if is_best_after_onset(diagnosis) else "best epoch"
+        text += f", {what} {diagnosis.best_epoch}"
     return text
 
 
@@ -173,8 +177,9 @@ def _checked_epochs(train: Any, val: Any, epochs: Any) -> Sequence[int]:
         raise ValueError(error_text(owner, "train", rule, train, advice))
     for name, values in (("val", val), ("epochs", numbers)):
         if len(values) != len(train):
-            rule = f"as long as `train` ({len(train)} epochs)"
-            raise ValueError(error_text(owner, name, rule, f"{len(values)} epochs", advice))
+            rule = f"as long as `train` ({counted(len(train), 'epoch')})"
+            got = counted(len(values), "epoch")
+            raise ValueError(error_text(owner, name, rule, got, advice))
     return numbers
 
 

@@ -503,21 +503,6 @@ def test_stop_waits_for_should_stop_and_says_why(capsys):
     assert capsys.readouterr().out.endswith("training is stopped after epoch 0. Enough.\n")
 
 
-def test_report_is_text_with_both_curves(data):
-    detector = OverfittingDetector("val_loss", verbose=0)
-    assert detector.report().startswith("loss: undecided\nNothing seen yet.")
-    fed(detector)
-    assert detector.diagnosis.reason in detector.report()
-    assert "overfitting since epoch" in detector.report()
-
-
-@pytest.mark.parametrize(("batch_size", "is_named"), [(32, True), (16, False)])
-def test_report_names_epochs_of_a_single_step(batch_size, is_named, data):
-    detector = OverfittingDetector("loss", verbose=0)
-    fitted(tiny_model(), data, [detector], epochs=3, batch_size=batch_size)
-    assert ("An epoch is a single step" in detector.report()) == is_named
-
-
 def test_arguments_are_attributes():
     given = {
         "monitor": "auc",

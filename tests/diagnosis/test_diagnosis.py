@@ -6,13 +6,21 @@ import dataclasses
 import json
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_regplus.diagnosis import VERDICTS, Diagnosis, TrendTracker, diagnose
+from keras_regplus.diagnosis import (
+    GL,
+    VERDICTS,
+    Diagnosis,
+    TrendTracker,
+    diagnose,
+    diagnose_history,
+)
 from keras_regplus.diagnosis._curves import (
     Curve,
     ThinnedPoints,
@@ -22,7 +30,7 @@ from keras_regplus.diagnosis._curves import (
     slope_of,
 )
 from keras_regplus.diagnosis._trend_rule import _REASONS, TrendRule
-from keras_regplus.diagnosis.report import report, sparkline
+from keras_regplus.diagnosis.report import report
 
 EPOCHS = np.arange(100)
 FALLING = 0.97**EPOCHS
@@ -48,12 +56,21 @@ TUTORIAL = {
     ),
 }
 
+# As Keras returns it, and as pandas has it.
+HISTORY = SimpleNamespace(history={"loss": [1.0]}, epoch=[0])
+
 numbers = st.floats(-100, 100).map(lambda value: round(value, 3))
 anything = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True))
 
 
 def pairs(values, longest=60):
     return st.lists(st.tuples(values, values), min_size=1, max_size=longest)
+
+
+def without_hint(diagnosis):
+    """It without the sentence for those who forgot `mode="max"`."""
+    reason = diagnosis.reason.partition(" Both curves grow")[0]
+    return dataclasses.replace(diagnosis, reason=reason)
 
 
 def followed(train, val, mode="min"):
@@ -105,6 +122,53 @@ def test_verdict_on_the_tutorials_printed_curves(name):
 def test_accuracies_are_judged_as_growing_values(name):
     val = {"overfitting": TURNING, "healthy": FALLING}[name]
     assert diagnose(1 - FALLING / 2, 1 - val / 2, mode="max").verdict == name
+
+
+def test_who_forgets_the_mode_of_accuracies_is_told():
+    accuracies = [0.5, 0.7, 0.8, 0.85, 0.87], [0.45, 0.6, 0.7, 0.72, 0.73]
+    hint = (
+        "Both curves grow from the start: if higher values are better, as for accuracies, "
+        'pass mode="max".'
+    )
+    assert diagnose(*accuracies).reason.endswith(f". {hint}")
+    for pair in (accuracies, (1 + EPOCHS / 50, 1 + EPOCHS / 99), (1 - FALLING, 1 - FALLING)):
+        assert hint in diagnose(*pair).reason
+        assert hint in diagnose(*pair, criterion="gl").reason
+        assert hint not in diagnose(*pair, mode="max").reason
+        assert hint not in diagnose(*pair, criterion=GL(mode="max")).reason
+        curves = {"loss": pair[0], "val_loss": pair[1]}
+        assert hint not in diagnose_history(curves).reason
+
+
+@pytest.mark.parametrize("val", [TURNING, FLAT, FALLING, np.full(100, None), 1 - FALLING])
+def test_a_training_that_improves_gets_no_hint_of_the_mode(val):
+    assert "mode" not in diagnose(FALLING, val).reason
+
+
+@pytest.mark.parametrize(("length", "best"), [(100, 70), (300, 150)])
+def test_overfitting_begins_after_a_lucky_value(length, best):
+    epochs = np.arange(length)
+    train, val = 0.99**epochs, 0.5 + np.abs(epochs - 40) / 100
+    lucky = np.where(epochs == best, 0.3, val)
+    assert 40 < diagnose(train, val).onset_epoch < best
+    diagnosis = diagnose(train, lucky)
+    assert (diagnosis.best_epoch, diagnosis.onset_epoch) == (best, best + 1)
+
+
+def test_the_reason_counts_from_the_onset():
+    lucky = np.where(EPOCHS == 70, 0.3, TURNING)
+    assert "getting worse for 29 epochs and" in diagnose(FALLING, lucky).reason
+    assert "getting worse for 1 epoch and" in diagnose(FALLING[:72], lucky[:72]).reason
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.floats(-0.3, 0.3), min_size=20, max_size=200), st.sampled_from(["min", "max"]))
+def test_the_onset_is_after_the_best_epoch_unless_that_is_the_last(noise, mode):
+    epochs, sign = np.arange(len(noise)), 1 if mode == "min" else -1
+    val = 0.5 + np.abs(epochs - 10) / 20 + noise
+    for epoch, diagnosis in enumerate(followed(sign * 0.99**epochs, sign * val, mode)):
+        if diagnosis.onset_epoch is not None:
+            assert diagnosis.best_epoch < diagnosis.onset_epoch or diagnosis.best_epoch == epoch
 
 
 def test_a_lone_spike_is_no_overfitting():
@@ -300,7 +364,8 @@ def test_no_stop_before_the_seventh_epoch():
 def test_a_stop_for_a_rise_too_small_for_a_verdict_says_why():
     diagnosis = diagnose(FALLING, np.where(EPOCHS < 60, 1.0, 1.01))
     assert (diagnosis.verdict, diagnosis.should_stop) == ("stagnating", True)
-    assert "above its best level by more than noise for 3" in diagnosis.reason
+    assert "But validation has stayed worse than its best level for 3" in diagnosis.reason
+    assert diagnosis.reason.endswith("before it is large enough to be called overfitting.")
 
 
 def test_no_stop_when_the_rise_is_taken_back():
@@ -339,8 +404,9 @@ def test_a_tracker_says_what_diagnose_says_of_the_epochs_so_far(curves):
     train, val = zip(*curves, strict=True)
     steps = followed(train, val)
     for epoch in {0, len(curves) // 2, len(curves) - 1}:
-        assert repr(diagnose(train[: epoch + 1], val[: epoch + 1])) == repr(steps[epoch])
-        assert diagnose(train[: epoch + 1], val[: epoch + 1]).to_json() == steps[epoch].to_json()
+        diagnosis = without_hint(diagnose(train[: epoch + 1], val[: epoch + 1]))
+        assert repr(diagnosis) == repr(steps[epoch])
+        assert diagnosis.to_json() == steps[epoch].to_json()
 
 
 @settings(deadline=None, max_examples=100)
@@ -371,7 +437,7 @@ def test_best_is_the_best_single_value(curves, mode):
 @given(pairs(numbers))
 def test_negated_curves_are_judged_alike_in_mode_max(curves):
     train, val = np.array(curves).T
-    one, other = diagnose(train, val), diagnose(-train, -val, mode="max")
+    one, other = without_hint(diagnose(train, val)), diagnose(-train, -val, mode="max")
     turned = {"best_value": -1, "train_slope": -1, "val_slope": -1}
     for name, value in one.to_dict().items():
         expected = value * turned.get(name, 1) if isinstance(value, float) else value
@@ -485,13 +551,18 @@ def test_slope_ignores_an_outlier():
         (
             lambda: diagnose([1, 2], [1]),
             ValueError,
-            r"`val` must be as long as .*2.*got '1 epochs'",
+            r"`val` must be as long as .*2.*got '1 epoch'",
         ),
         (lambda: diagnose([], []), ValueError, r"`train` must be a non-empty .*got \[\]\. Pass"),
         (lambda: diagnose([1], []), ValueError, "`val` must be a non-empty"),
         (lambda: diagnose(1.0, [1]), TypeError, "`train` must be a non-empty sequence"),
         (lambda: diagnose([1], "1"), TypeError, "`val` must be a non-empty sequence"),
-        (lambda: diagnose({"loss": 1}, [1]), TypeError, "`train`"),
+        (lambda: diagnose([1]), ValueError, r"`val` must be .*got \[\].*history\['val_loss'\]"),
+        (lambda: diagnose({"loss": [1]}, [1]), TypeError, "`train` .* Use `diagnose_history`"),
+        (lambda: diagnose({"loss": [1]}), TypeError, "`train` .* Use `diagnose_history`"),
+        (lambda: diagnose("log.csv"), TypeError, "`train` .* Use `diagnose_history`"),
+        (lambda: diagnose(HISTORY), TypeError, "`train` .* Use `diagnose_history`"),
+        (lambda: diagnose([1], HISTORY), TypeError, "`val` .* Use `diagnose_history`"),
         (lambda: TrendTracker().update("high", 1), TypeError, "`train` must be a number or None"),
         (lambda: TrendTracker().update(1, [2, 3]), TypeError, "`val` must be a number or None"),
     ],
@@ -514,25 +585,3 @@ def test_each_verdict_has_its_dot_and_its_texts(verdict, dot):
     assert Diagnosis(verdict).dot == dot
     assert verdict in report("loss", Diagnosis(verdict), [], [])
     assert _REASONS[verdict](TrendRule(EPOCHS, FALLING, TURNING)).endswith(".")
-
-
-def test_sparkline_by_hand():
-    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], (0, 7)) == "▁▂▃▄▅▆▇█"
-    assert sparkline([0, None, 9], (0, 7)) == "▁ █"
-    assert sparkline([3, 3], (3, 3)) == "▁▁"
-    assert len(sparkline(range(1000), (0, 1000))) == 48
-
-
-def test_report_shows_curves_reason_and_advice():
-    diagnosis = diagnose(FALLING, TURNING)
-    lines = report("loss", diagnosis, list(FALLING), list(TURNING)).splitlines()
-    assert lines[:2] == ["loss: overfitting", diagnosis.reason]
-    assert lines[2].startswith("training   █")
-    assert lines[2].endswith("1 to 0.04902")
-    assert "Best validation 0.5 at epoch 40, overfitting since epoch" in lines[4]
-    assert "keep the weights of the best epoch" in lines[5]
-
-
-def test_report_names_noise_that_hides_the_answer():
-    val = FLAT * (1 + 0.2 * NOISE)
-    assert "a larger set" in report("loss", diagnose(FALLING, val), list(FALLING), list(val))

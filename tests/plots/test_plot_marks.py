@@ -94,6 +94,23 @@ def test_validation_is_shaded_from_the_onset_of_overfitting_on(ax):
     assert 0 < stretch.get_alpha() < 0.5
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_shade_begins_after_the_best_epoch(ax, count):
+    lucky = [0.3 if epoch == 70 else 0.5 + abs(epoch - 40) / 100 for epoch in range(100)]
+    runs = [{"loss": [0.97**epoch for epoch in range(100)], "val_loss": lucky}] * count
+    plotted(ax, {"a": runs}, mark_best=True, mark_onset=True)
+    best, stretch = ax.lines[2:]
+    assert (best.get_xdata().tolist(), stretch.get_xdata()[0]) == ([70], 71)
+
+
+def test_where_the_last_epoch_is_the_best_the_shade_is_that_of_the_smoothed_curve(ax):
+    val = [0.3 if epoch == 99 else 0.5 + abs(epoch - 40) / 100 for epoch in range(100)]
+    runs = {"a": {"loss": [0.97**epoch for epoch in range(100)], "val_loss": val}}
+    plotted(ax, runs, mark_best=True, mark_onset=True)
+    assert ax.lines[2].get_xdata().tolist() == [99]
+    assert labels_of(ax)[-1] == "A Overfitting of the smoothed curve"
+
+
 def test_a_falling_accuracy_is_overfitting_too(ax):
     curves = {"accuracy": [0.2, 0.7, 0.9], "val_accuracy": [0.9, 0.5, 0.2]}
     plotted(ax, {"a": curves}, "accuracy", mark_onset=True)

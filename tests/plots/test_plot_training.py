@@ -135,6 +135,24 @@ def test_a_diagnosis_is_two_curves_with_best_epoch_stretch_and_stop(ax):
     assert ax.get_title() == "Overfitting since epoch 2, best epoch 1"
 
 
+def test_a_best_value_within_overfitting_is_called_a_single_one(ax):
+    diagnosis = Diagnosis("overfitting", best_epoch=2, best_value=0.7, onset_epoch=1)
+    plot_diagnosis(*CURVES.values(), diagnosis, ax=ax)
+    assert ax.get_title() == "Overfitting since epoch 1, best single value at epoch 2"
+    assert [text.get_text() for text in ax.get_legend().get_texts()][2] == "Best single value"
+
+
+def test_overfitting_is_shaded_behind_the_best_epoch_though_a_level_rose_before(ax, pyplot):
+    """A lucky value in the midst of a rise."""
+    train = [0.97**epoch for epoch in range(100)]
+    val = [0.3 if epoch == 70 else 0.5 + abs(epoch - 40) / 100 for epoch in range(100)]
+    plot_diagnosis(train, val, diagnose(train, val), ax=ax)
+    _, _, best, onset = ax.lines
+    assert (best.get_xydata().tolist(), list(onset.get_xdata())) == ([[70, 0.3]], [71, 71])
+    figure = plot_history({"loss": train, "val_loss": val})
+    assert figure.get_suptitle() == ax.get_title() == "Overfitting since epoch 71, best epoch 70"
+
+
 def test_a_diagnosis_that_found_nothing_is_two_curves(ax):
     plot_diagnosis([1.0, None], [None, float("nan")], Diagnosis("undecided"), ax=ax)
     assert [len(line.get_xdata()) for line in ax.lines] == [1, 0]

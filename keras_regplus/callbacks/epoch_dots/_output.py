@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from keras_regplus._checks import error_text
+from keras_regplus._output import write
 from keras_regplus._warnings import OneTimeWarnings
 
 __all__ = ["Output"]
@@ -100,11 +101,7 @@ def _print(text: str, stream: IO[str]) -> None:
     # Jupyter's streams send their text five times a second; if each dot were flushed,
     # each would be a message of its own.
     flush = not hasattr(stream, "flush_interval")
-    try:
-        print(text, end="", file=stream, flush=flush)
-    except UnicodeEncodeError:
-        ascii_text = text.encode("ascii", "backslashreplace").decode("ascii")
-        print(ascii_text, end="", file=stream, flush=flush)
+    write(text, stream, end="", flush=flush)
 
 
 def _checked_file(file: Any) -> Any:

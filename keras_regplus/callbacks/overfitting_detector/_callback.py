@@ -11,6 +11,7 @@ import keras
 
 from keras_regplus._checks import boolean, checked_mode, count
 from keras_regplus._hints import explains
+from keras_regplus._output import write
 from keras_regplus._warnings import OneTimeWarnings, warn
 from keras_regplus.callbacks._base import Callback
 from keras_regplus.callbacks._chief import is_chief
@@ -203,6 +204,7 @@ class OverfittingDetector(Callback):
         self._actions.begin()
         self._continuation = Continuation(self._watches, self._actions, self._best, file, earlier)
         self._is_first_epoch = True
+        self._has_seen_epoch = False
 
     @property
     def history(self) -> dict[str, list[Any]]:
@@ -225,6 +227,7 @@ class OverfittingDetector(Callback):
             self._resume(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._has_seen_epoch = True
         if isinstance(logs, dict) and logs:
             self._score.write(logs, self._score_of(epoch, logs))
 
@@ -238,10 +241,19 @@ class OverfittingDetector(Callback):
     def report(self) -> str:
         """Describe each metric that is watched, in one block of text each.
 
+        Use it after training: `print(detector.report())`. Where `sys.stdout` cannot show
+        blocks, the text is ASCII; to write it into a file, open that with `encoding="utf-8"`.
+
         Returns:
-            The verdict, its reason, both curves in small and what to try next; of several
-            metrics a blank line apart.
+            Which pair of metrics was judged and the verdict on it, its reason, both curves in
+            small, each on a scale of its own, and what to try next; of several metrics a
+            blank line apart.
+
+        Raises:
+            ValueError: If no training has begun an epoch yet.
         """
+        if not self._has_seen_epoch:
+            raise ValueError(_too_early("report", "Call `fit` first"))
         steps = (self.params or {}).get("steps")
         return "\n\n".join(watch.report(steps) for watch in self._watches)
 
@@ -256,8 +268,10 @@ class OverfittingDetector(Callback):
 
         Raises:
             ImportError: If matplotlib is not installed and no `ax` is given.
-            ValueError: If no epoch has been seen yet.
+            ValueError: If no epoch with validation has been seen yet.
         """
+        if not self.history["epoch"]:
+            raise ValueError(_too_early("plot", "Call `fit` with validation data first"))
         return self._watches[0].plot(self.stopped_epoch, ax)
 
     def _resume(self, epoch: int) -> None:
@@ -282,6 +296,8 @@ class OverfittingDetector(Callback):
             return None
         measured = with_probe(logs, self.model, self.train_probe, self._warnings)
         ready = [watch for watch in self._watches if watch.prepare(measured)]
+        if not ready:
+            self.diagnosis = combined(self._watches, self.combine)
         if ready and epoch >= self.start_from_epoch:
             judged = [watch for watch in ready if watch.observe(epoch, measured)]
             if judged:
@@ -306,4 +322,11 @@ class OverfittingDetector(Callback):
         if self.verbose >= level and is_chief(self.model):
             # The newline comes first: a progress bar or a row of dots may be open.
             with contextlib.suppress(OSError, ValueError):
-                print(f"\n{_OWNER}: {text}", flush=True)
+                write(f"\n{_OWNER}: {text}")
+
+
+def _too_early(method: str, advice: str) -> str:
+    return (
+        f"{_OWNER}: `{method}()` must be called after a training that the detector has watched, "
+        f"got no epoch to judge. {advice}, with the detector in its `callbacks`."
+    )

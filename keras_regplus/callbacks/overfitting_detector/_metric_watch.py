@@ -26,6 +26,10 @@ __all__ = ["MetricWatch", "combined"]
 
 _OWNER = "OverfittingDetector"
 _EPOCHS = ("best_epoch", "onset_epoch")
+_NOT_VALIDATED = (
+    "No validation values have come, so nothing could be judged. "
+    "Pass `validation_data` or `validation_split` to `fit`."
+)
 # A loop of one's own may validate only now and then.
 _EPOCHS_TO_WAIT = 10
 
@@ -118,7 +122,9 @@ class MetricWatch:
     def report(self, steps: int | None) -> str:
         """The verdict and both curves as text; `steps` are those of an epoch."""
         train, val = self.history["train"], self.history["val"]
-        return report(self.label, self.diagnosis, train, val, steps)
+        if not self.history["epoch"]:
+            return f"{self.label}: {self.diagnosis.verdict}\n{self.diagnosis.reason}"
+        return report(self.label, self.diagnosis, train, val, steps, self.history["epoch"])
 
     def plot(self, stopped_epoch: int | None, ax: Any) -> Any:
         """Draw both curves on `ax`, and return it."""
@@ -144,6 +150,8 @@ class MetricWatch:
                 "no validation values have come, so it cannot tell whether the model "
                 "overfits. Pass `validation_data` or `validation_split` to `fit`."
             )
+        if validates is False:
+            self.diagnosis = Diagnosis("undecided", reason=_NOT_VALIDATED)
         return validates is not False
 
     def _name_in(self, logs: dict[str, Any]) -> str:
@@ -182,6 +190,7 @@ class MetricWatch:
     def _idle_because(self, problem: str) -> None:
         self.is_idle = True
         which = f"the metric {self.monitor!r}" if self.monitor else "the loss"
+        self.diagnosis = Diagnosis("undecided", reason=problem)
         warn(f"{problem} The detector does nothing in this training about {which}.")
 
 
