@@ -31,8 +31,8 @@ class HistoryPlotter:
     colour-blind readers. For a single training `plot_history` is shorter.
 
     Args:
-        metric: What `plot` draws by default, as in `history.history`; a leading `val_` is
-            dropped, since both curves are drawn. Defaults to None: name it in each call of `plot`.
+        metric: What `plot` draws by default, as in `history.history`; for `"val_loss"` the
+            pair is drawn as for `"loss"`. Defaults to None: name it in each call of `plot`.
         smoothing_std: Standard deviation, in epochs, of the Gaussian that
             smooths the curves, at least 0. Defaults to None: as they are.
 
@@ -138,6 +138,9 @@ class HistoryPlotter:
 
     def _metric(self, metric: str | None, runs_by_name: Mapping[Any, list[History]]) -> str:
         metric = self.metric if metric is None else _checked_metric(metric)
+        twin = str(metric).removeprefix("val_")
+        if all(twin in history for runs in runs_by_name.values() for history in runs):
+            return twin
         for name, runs in runs_by_name.items():
             for history in runs:
                 if metric not in history:
@@ -173,7 +176,7 @@ def _checked_histories(histories: Any) -> dict[Any, list[History]]:
 
 def _checked_metric(metric: Any) -> Any:
     if metric is None or isinstance(metric, str):
-        return metric and metric.removeprefix("val_")
+        return metric
     advice = "Use a key of `history.history` such as 'loss'."
     raise TypeError(error_text(_OWNER, "metric", "a text", metric, advice))
 

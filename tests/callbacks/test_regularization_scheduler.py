@@ -88,6 +88,7 @@ def test_data_loss_and_penalty_are_the_true_ones(compile_arguments):
         assert history[f"{prefix}loss"] == pytest.approx(total, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*drowns any loss")
 def test_data_loss_is_right_where_the_penalty_dominates_it():
     model = compiled(network(ScheduledL2(1e5)))
     assert fit(model)["data_loss"] == pytest.approx([mean_squared_error(model, X, Y)] * 2, rel=1e-6)

@@ -235,7 +235,6 @@ def test_a_subclass_with_state_is_refused_when_built():
         layers.Dropout(0.5),
         layers.LSTM(3),
         keras.Sequential([layers.Dense(3)]),
-        layers.Dense,
         None,
     ],
     ids=lambda layer: getattr(layer, "name", str(layer)).strip("_0123456789"),
