@@ -422,11 +422,11 @@ WARNING = "EpochDots: `metrics` must name metrics of this training "
         ("Loss", {"loss": 1}, "('loss'), got 'Loss'. Did you mean `loss`?"),
         ("f1", TRAINED, "('accuracy', 'loss'), got 'f1'. Name some of these."),
         (
-            ["los", "acuracy"],
+            ["los", "accuracyy"],
             TRAINED,
-            "('accuracy', 'loss'), got 'los', 'acuracy'. Did you mean `loss` or `accuracy`?",
+            "('accuracy', 'loss'), got 'los', 'accuracyy'. Did you mean `loss` or `accuracy`?",
         ),
-        (["loss", "acuracy"], TRAINED, "('accuracy', 'loss'), got 'acuracy'. Did you mean"),
+        (["loss", "accuracyy"], TRAINED, "('accuracy', 'loss'), got 'acuracy'. Did you mean"),
         (
             "val_los",
             {"loss": 1, "val_loss": 2},

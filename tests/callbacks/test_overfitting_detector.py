@@ -273,7 +273,7 @@ def test_an_unknown_name_is_one_warning_and_the_detector_idles(data):
     [
         ("los", r"Did you mean `loss`\?"),
         ("val_los", r"Did you mean `loss`\?"),
-        ("Acuracy", r"Did you mean `accuracy`\?"),
+        ("Accuracyy", r"Did you mean `accuracy`\?"),
         ("accuracy_loss", r"Did you mean `accuracy`\?"),
         ("zzz", r"Name one of these\."),
     ],
