@@ -426,7 +426,7 @@ WARNING = "EpochDots: `metrics` must name metrics of this training "
             TRAINED,
             "('accuracy', 'loss'), got 'los', 'accuracyy'. Did you mean `loss` or `accuracy`?",
         ),
-        (["loss", "accuracyy"], TRAINED, "('accuracy', 'loss'), got 'acuracy'. Did you mean"),
+        (["loss", "accuracyy"], TRAINED, "('accuracy', 'loss'), got 'accuracyy'. Did you mean"),
         (
             "val_los",
             {"loss": 1, "val_loss": 2},
