@@ -115,12 +115,15 @@ def _diagnose(arguments: argparse.Namespace) -> int:
     for path, reason in unreadable.items():
         _print_error(f"{path}: {reason}")
     if not rows:
-        raise DiagnoseError("there is no training in the given paths.")
+        raise DiagnoseError(
+            "there is no training in the given paths. Name files or folders of TensorBoard "
+            "events, CSV logs or JSON histories."
+        )
     output.write(output.as_json(rows, unreadable) if arguments.json else output.as_table(rows))
     if arguments.plot is not None:
         _draw(rows, arguments.plot)
     if not any(row.diagnosis for row in rows):
-        raise DiagnoseError("no run could be diagnosed.")
+        raise DiagnoseError("no run could be diagnosed. The last column says why.")
     return int(any(row.verdict in arguments.fail_on for row in rows))
 
 
