@@ -20,13 +20,13 @@ from keras import ops
 
 from keras_regplus._warnings import OneTimeWarnings, warn
 from keras_regplus.clock import traces
-from keras_regplus.clock.observations import Observations
+from keras_regplus.clock.observations import Observations, UsedByNow
 from keras_regplus.clock.step_context import StepContext, current_context, runs_eagerly_on_torch
 from keras_regplus.clock.updates import assign_updates, has_trained, updates_finished
 from keras_regplus.clock.variables import hidden_variable, on_jax
 from keras_regplus.clock.weight_notes import gain_in, note_gain
 
-__all__ = ["Clock", "Position", "UsedByNow"]
+__all__ = ["Clock", "Position"]
 
 
 # What `clock_state` holds, in this order.
@@ -42,13 +42,6 @@ class Position(NamedTuple):
     step: int
     epoch: int
     gain: float
-
-
-class UsedByNow:
-    """A schedule that `now` gives in the steps of a model, as a part that is observed there."""
-
-    def __init__(self, schedule: Any):
-        self.schedule = schedule
 
 
 class Clock:

@@ -9,7 +9,8 @@ import keras
 from keras import ops
 
 from keras_regplus.clock import step_context, traces
-from keras_regplus.clock.clock import Clock, UsedByNow
+from keras_regplus.clock.clock import Clock
+from keras_regplus.clock.observations import UsedByNow
 from keras_regplus.clock.scheduled import note_use, schedule_in, warn_no_clock
 from keras_regplus.clock.step_context import StepContext
 from keras_regplus.schedules import ScheduleLike

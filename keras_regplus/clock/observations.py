@@ -25,7 +25,7 @@ from keras_regplus.clock import traces
 from keras_regplus.clock.step_context import StepContext
 from keras_regplus.clock.variables import number_of
 
-__all__ = ["Observations", "Use"]
+__all__ = ["Observations", "Use", "UsedByNow"]
 
 _SUMS = (2, 4)
 _TRACES = 8  # traces that differ in what they compute; those of other shapes do not
@@ -35,6 +35,13 @@ _SPARE_STRENGTHS = 4  # for parts that cannot be found beforehand
 
 Use = tuple[int, float, bool]
 """A scheduled object, by its identity; one of its base values; whether an `at` ruled it."""
+
+
+class UsedByNow:
+    """A schedule that `now` gives in the steps of a model, as a part that is observed there."""
+
+    def __init__(self, schedule: Any):
+        self.schedule = schedule
 
 
 class Observations:
