@@ -57,9 +57,9 @@ def vae_test_step(model, data):
 def sharpness_step(model, data):
     """Two losses of one batch: at the weights, and where the first one rises most."""
     x, y = data
-    weights = model.trainable_variables
     with tf.GradientTape() as tape:
         first = model.compute_loss(y=y, y_pred=model(x, training=True))
+    weights = model.trainable_variables  # an eager step may be what builds the model
     gradients = tape.gradient(first, weights)
     scale = 0.05 / (tf.linalg.global_norm(gradients) + 1e-12)
     moves = [gradient * scale for gradient in gradients]
