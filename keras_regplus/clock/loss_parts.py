@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_regplus.clock import loss_share, step_context, wiring
+from keras_regplus.clock import loss_share, step_context, traces, wiring
 from keras_regplus.clock.clock import Clock
 from keras_regplus.clock.loss_share import LossShare
 
@@ -55,10 +55,12 @@ class LossParts:
         self._has_own_loss = False
         self._given: Any = None
         self._share: LossShare | None = None
+        self._add: Callable[..., None] = self._add_step
         self._pending: list[tuple[Any, int]] = []  # steps on torch that are not in the sums yet
 
     def observe(self, model: keras.Model) -> None:
         """Put the observers in place, where they are not yet."""
+        self._add = traces.kept_from_compilers(self._add_step, model)
 
         def compute_loss(original: Callable) -> Callable:
             if getattr(original, "__func__", None) is not keras.Model.compute_loss:
@@ -169,7 +171,7 @@ class LossParts:
         context = step_context.current_context()
         if context is not None:
             context.record = None
-        self._guarded(self._add_step, model, record, total, args, kwargs)
+        self._guarded(self._add, model, record, total, args, kwargs)
 
     def _guarded(self, do: Callable[..., None], *arguments: Any) -> None:
         try:

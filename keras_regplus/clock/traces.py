@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "in_inner_graph",
     "is_compiling",
     "is_traced",
+    "kept_from_compilers",
     "leave",
     "nothing_compiled",
     "prepare",
@@ -194,6 +196,22 @@ def nothing_compiled() -> Iterator[None]:
 
         with torch.compiler.set_stance("force_eager"):
             yield
+
+
+def kept_from_compilers(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+    """`function`, which torch's compiler neither looks into nor compiles by itself.
+
+    The mark `_torchdynamo_disable` alone keeps it from the first. What is compiled by itself
+    may raise in the user's step, when torch looks for the reason to compile it anew.
+    """
+    if keras.backend.backend() != "torch":
+        return function
+    # Importing its compiler takes a second, so it is asked only where it will be used.
+    if "torch._dynamo" not in sys.modules and not getattr(model, "jit_compile", False):
+        return function
+    import torch
+
+    return torch.compiler.disable(function)
 
 
 @contextlib.contextmanager

@@ -106,6 +106,8 @@ def _in_predict_step(original: Callable, model: keras.Model, clock: Clock) -> Ca
 
 
 def _in_context(original: Callable, clock: Clock, training: bool) -> Callable:
+    step_done = traces.kept_from_compilers(clock.observations.step_done, clock.model)
+
     def run(*args: Any, **kwargs: Any) -> Any:
         if _is_within_a_step(clock):
             return original(*args, **kwargs)
@@ -114,7 +116,7 @@ def _in_context(original: Callable, clock: Clock, training: bool) -> Callable:
         with entered(context):
             result = original(*args, **kwargs)
         if training:
-            clock.observations.step_done(context)
+            step_done(context)
         return result
 
     def run_on_jax(state: Any, *args: Any) -> Any:
