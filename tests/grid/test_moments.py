@@ -221,7 +221,12 @@ def attached(model):
     [
         pytest.param({}, id="default"),
         pytest.param({"run_eagerly": True}, id="eager", marks=pytest.mark.grid),
-        pytest.param({"jit_compile": True}, id="jit", marks=pytest.mark.grid),
+        # torch's compiler takes half a minute for it.
+        pytest.param(
+            {"jit_compile": True},
+            id="jit",
+            marks=pytest.mark.slow if BACKEND == "torch" else pytest.mark.grid,
+        ),
     ],
 )
 def test_loops_of_train_on_batch_follow_the_schedule(way):

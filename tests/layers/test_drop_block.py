@@ -241,7 +241,7 @@ class Losses(keras.callbacks.Callback):
 
 # torch.compile takes half a minute for the smallest model, with plain Keras too.
 COMPILED = pytest.param(
-    {"jit_compile": True}, marks=[pytest.mark.grid] if BACKEND == "torch" else []
+    {"jit_compile": True}, marks=[pytest.mark.slow] if BACKEND == "torch" else []
 )
 
 
