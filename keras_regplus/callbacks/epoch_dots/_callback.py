@@ -78,7 +78,7 @@ class EpochDots(Callback):
         summary: Whether a training ends with reports of its first, its best and its
             last epoch. The best epoch has the lowest `val_loss`, without validation
             the lowest `loss`; where a `RegularizationScheduler` logs `data_loss` in
-            every epoch, that is compared. Defaults to False.
+            every epoch, and there is a penalty, that is compared. Defaults to False.
         wrap: Whether lines of dots, too, end at the width of the terminal, or at 100
             characters without a terminal, and each of them begins with the number of its
             first epoch. Defaults to False: only reports end a line of dots.

@@ -250,7 +250,7 @@ class OverfittingDetector(Callback):
             blank line apart.
 
         Raises:
-            ValueError: If no training has begun an epoch yet.
+            ValueError: If no epoch has ended yet.
         """
         if not self._has_seen_epoch:
             raise ValueError(_too_early("report", "Call `fit` first"))

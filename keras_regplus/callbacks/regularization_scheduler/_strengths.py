@@ -12,6 +12,7 @@ import numpy as np
 from keras_regplus.clock.clock import Clock
 from keras_regplus.clock.model_parts import scheduled_sites
 from keras_regplus.clock.now import still_kept
+from keras_regplus.clock.observations import Use
 from keras_regplus.clock.scheduled import ScheduledMixin, schedule_in
 from keras_regplus.clock.variables import number_of
 from keras_regplus.schedules.evaluation import values_at
@@ -96,13 +97,14 @@ def check_strengths(
             if identity not in logged:
                 logged.append(identity)
                 check.keys[name] = now
-    check.frozen += _frozen_in_own_maths(model, clock, factors)
+    check.frozen += _frozen_in_own_maths(model, clock, uses, factors)
     return check
 
 
-def _frozen_in_own_maths(model: keras.Model, clock: Clock, factors: _Factors) -> Iterator[str]:
+def _frozen_in_own_maths(
+    model: keras.Model, clock: Clock, uses: dict[Use, list[float]], factors: _Factors
+) -> Iterator[str]:
     """What `now` gave that did not follow its schedule."""
-    uses = clock.observations.uses()
     for schedule, part in clock.asked_by_now.items():
         name = f"now({describe(schedule)})"
         use = id(part), 1.0, False
